@@ -1,0 +1,1 @@
+"""From inboxes to people: HTTP API, WebSocket sessions, authentication."""

@@ -1,0 +1,117 @@
+"""What the API and the edge need of whatever runs behind them: a port. Embedded: `infra/embedded.py`."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from fanbell.projections.store import Store
+from fanbell.schemas.records import Activity, Change, Dead, Told
+from fanbell.streams.core.kinds import Rules
+
+Accepted = Literal["accepted", "duplicate"]
+
+
+class Conflict(Exception):
+    """Ids that were used before with another body: (index in the batch, id)."""
+
+    def __init__(self, items: list[tuple[int, str]]) -> None:
+        super().__init__(", ".join(repr(id_) for _, id_ in items))
+        self.items = items
+
+
+class Busy(Exception):
+    """The backlog is past its bound; try again after `retry_after_s` seconds."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"the backlog is past its bound; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(Exception):
+    """What was asked cannot be made durable now (disk full, read only, stopping); the message says why."""
+
+
+class Trace(Struct, frozen=True):
+    """What became of an activity. `state`: accepted (not routed yet), waiting (its entity is unknown), routed, dead."""
+
+    id: str
+    state: Literal["accepted", "waiting", "routed", "dead"]
+    heard: int = 0
+    silenced: dict[str, int] = {}
+    stored: bool = False
+    reason: str | None = None
+
+
+class Letter(Struct, frozen=True):
+    """A dead letter and its place in `dead`."""
+
+    offset: int
+    dead: Dead
+
+
+Listener = Callable[[int, Sequence[tuple[int, Told]]], None]
+"""Called on the event loop with (partition, [(offset in `notices`, record)]), in order, once projected."""
+
+
+class Backend(Protocol):
+    @property
+    def epoch(self) -> str:
+        """Names this very log; cursors carry it."""
+        ...
+
+    @property
+    def partitions(self) -> int: ...
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        ...
+
+    @property
+    def store(self) -> Store: ...
+
+    async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
+        """Make activities durable in the log, all or none, changes of the graph (`kinds.GRAPH`) included.
+
+        They are well formed and pass `rules.faults`. Raises Conflict, Busy, Unavailable.
+        """
+        ...
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        """Make changes durable in the log, all or none. Raises Busy, Unavailable."""
+        ...
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until what was acknowledged before this call shows in the store, at most `timeout_s`; whether it does."""
+        ...
+
+    async def trace(self, activity_id: str) -> Trace | None: ...
+
+    async def apply_rules(self, source: str) -> int:
+        """Put a rules file in force; its version. Raises BadRules (the running rules stay), Busy, Unavailable."""
+        ...
+
+    async def dead_letters(self, after: int, limit: int) -> list[Letter]:
+        """Dead letters not dropped or retried, from offset `after` on (exclusive; -1 for all), in order."""
+        ...
+
+    async def retry_dead(self, offsets: Sequence[int]) -> int: ...
+
+    async def drop_dead(self, offsets: Sequence[int]) -> int: ...
+
+    def stats(self) -> dict[str, object]:
+        """Counters and positions for people and programs: offsets, backlog, waiting, dead, users, groups, sizes."""
+        ...
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether it takes requests, and if not why."""
+        ...
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with what `notices` carries from now on; returns how to stop that."""
+        ...
+
+    async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
+        """Up to `at_most` records of `notices` from `offset` on, as far as projected."""
+        ...

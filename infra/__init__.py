@@ -1,0 +1,1 @@
+"""Plugs it together: settings, the embedded mode's wiring, the command line."""

@@ -1,0 +1,1 @@
+"""The words on the wire: Avro records, their classes, the topics, the codec. Imports nothing of ours."""

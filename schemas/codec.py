@@ -1,0 +1,249 @@
+"""Avro in and out of the log.
+
+A log record is Avro single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint (8 bytes, little endian),
+then the record in Avro binary (Apache Avro specification, "Single-object encoding"). A *body* is the same without the
+ten bytes before it. Names of recipients are kept packed (as Avro strings) and joined, never encoded one by one.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from fanbell.schemas.records import RECORDS, Ask, Audience, Change, Command, Content, Notice, Outcome, Preference, Silenced
+
+AVRO_DIR: Final = Path(__file__).parent / "avro"
+RELEASED_DIR: Final = Path(__file__).parent / "released"
+MAGIC: Final = b"\xc3\x01"
+HEADER_BYTES: Final = 10
+
+R = TypeVar("R", bound=Struct)
+
+
+class Undecodable(ValueError):
+    """The bytes are not a record that we know; the message says where they stop making sense."""
+
+
+def schema_json(name: str, folder: Path = AVRO_DIR) -> dict[str, Any]:
+    """The schema of the record `name` as JSON, the records that it names written out where first named."""
+    seen: set[str] = set()
+
+    def written_out(node: Any) -> Any:
+        if isinstance(node, str) and node.startswith("fanbell."):
+            if node in seen:
+                return node
+            seen.add(node)
+            return written_out(json.loads((folder / f"{node.removeprefix('fanbell.').lower()}.avsc").read_text()))
+        if isinstance(node, list):
+            return [written_out(item) for item in node]
+        if isinstance(node, dict):
+            return {key: written_out(value) if key in ("type", "items", "fields") else value for key, value in node.items()}
+        return node
+
+    return cast(dict[str, Any], written_out(f"fanbell.{name}"))
+
+
+def parsed(name: str, folder: Path = AVRO_DIR) -> dict[str, Any]:
+    """The schema of the record `name` as fastavro wants it."""
+    return cast(dict[str, Any], fastavro.parse_schema(schema_json(name, folder)))
+
+
+def header_of(schema: dict[str, Any]) -> bytes:
+    """The ten bytes before a single-object record of `schema`. (fastavro's hex is little endian already.)"""
+    return MAGIC + bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+SCHEMAS: Final = {cls: parsed(cls.__name__) for cls in RECORDS}
+HEADERS: Final = {cls: header_of(SCHEMAS[cls]) for cls in RECORDS}
+_write = fastavro.schemaless_writer
+_read = fastavro.schemaless_reader
+
+
+def _change_of(fields: dict[str, Any]) -> Change:
+    if fields["preferences"] is not None:
+        fields["preferences"] = [Preference(**item) for item in fields["preferences"]]
+    return Change(**fields)
+
+
+def _ask_of(fields: dict[str, Any]) -> Ask:
+    fields["audiences"] = [Audience(**item) for item in fields["audiences"]]
+    return Ask(**fields)
+
+
+def _command_of(fields: dict[str, Any]) -> Command:
+    fields["ask"] = _ask_of(fields["ask"])
+    return Command(**fields)
+
+
+def _outcome_of(fields: dict[str, Any]) -> Outcome:
+    fields["silenced"] = [Silenced(**item) for item in fields["silenced"]]
+    return Outcome(**fields)
+
+
+def _maker(cls: type[Struct]) -> Callable[[dict[str, Any]], Struct]:
+    nested = {Change: _change_of, Ask: _ask_of, Command: _command_of, Outcome: _outcome_of}
+    return nested.get(cls) or (lambda fields: cls(**fields))
+
+
+_MAKERS: Final = {cls: _maker(cls) for cls in RECORDS}
+
+
+class _Reader:
+    """How to read records written with one schema: ours, or an older one of ours."""
+
+    def __init__(self, cls: type[Struct], writer: dict[str, Any]) -> None:
+        self.cls = cls
+        self.make = _MAKERS[cls]
+        self.writer = writer
+        self.reader = None if writer is SCHEMAS[cls] else SCHEMAS[cls]
+
+    def body(self, data: bytes) -> Struct:
+        return self.make(cast(dict[str, Any], _read(BytesIO(data), self.writer, self.reader)))
+
+
+_READERS: Final = {HEADERS[cls]: _Reader(cls, SCHEMAS[cls]) for cls in RECORDS}
+for _cls in RECORDS:  # records of released shapes stay readable for ever
+    _released = parsed(_cls.__name__, RELEASED_DIR)
+    _READERS.setdefault(header_of(_released), _Reader(_cls, _released))
+
+
+def _fields(record: Struct) -> dict[str, Any]:
+    fields = asdict(record)
+    if type(record) is Change and record.preferences is not None:
+        fields["preferences"] = [asdict(item) for item in record.preferences]
+    elif type(record) is Ask:
+        fields["audiences"] = [asdict(item) for item in record.audiences]
+    elif type(record) is Command:
+        fields["ask"] = _fields(record.ask)
+    elif type(record) is Outcome:
+        fields["silenced"] = [asdict(item) for item in record.silenced]
+    return fields
+
+
+def encode_body(record: Struct) -> bytes:
+    """`record` in Avro binary, without the header."""
+    out = BytesIO()
+    _write(out, SCHEMAS[type(record)], _fields(record))
+    return out.getvalue()
+
+
+def encode(record: Struct) -> bytes:
+    """`record` in Avro single-object encoding."""
+    out = BytesIO()
+    out.write(HEADERS[type(record)])
+    _write(out, SCHEMAS[type(record)], _fields(record))
+    return out.getvalue()
+
+
+def decode_body(cls: type[R], data: bytes) -> R:
+    """The record of class `cls` whose Avro binary is `data`. Raises Undecodable."""
+    try:
+        return cast(R, _READERS[HEADERS[cls]].body(data))
+    except Exception as error:  # noqa: BLE001 - fastavro raises a dozen kinds, struct.error and EOFError among them
+        raise Undecodable(f"{cls.__name__}: {type(error).__name__}: {error}") from error
+
+
+def decode(data: bytes) -> Any:
+    """The record whose single-object encoding is `data`: one of `RECORDS`. Raises Undecodable."""
+    reader = _READERS.get(data[:HEADER_BYTES])
+    if reader is None:
+        if data[:2] != MAGIC:
+            raise Undecodable(f"starts with {data[:2].hex(' ') or 'nothing'}, not with c3 01 (Avro single-object encoding)")
+        raise Undecodable(f"no schema of ours has the fingerprint {data[2:HEADER_BYTES].hex()}")
+    try:
+        return reader.body(data[HEADER_BYTES:])
+    except Exception as error:  # noqa: BLE001 - as in decode_body
+        raise Undecodable(f"{reader.cls.__name__}: {type(error).__name__}: {error}") from error
+
+
+def kind_of_record(data: bytes) -> type[Struct] | None:
+    """The class of the record that `data` encodes, by its header alone; None if it is none of ours."""
+    reader = _READERS.get(data[:HEADER_BYTES])
+    return reader.cls if reader else None
+
+
+def zigzag(value: int) -> bytes:
+    """`value` as an Avro long (Apache Avro specification, "Binary encoding")."""
+    value = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while value > 0x7F:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def pack(name: str) -> bytes:
+    """`name` as an Avro string."""
+    data = name.encode()
+    return zigzag(len(data)) + data
+
+
+def unpack(name: bytes) -> str:
+    """The name whose Avro string is `name`. An id has at most 256 bytes, so its length takes one or two."""
+    return name[1 if name[0] < 0x80 else 2 :].decode()
+
+
+def with_recipients(encoded: bytes, packed: Iterable[bytes], count: int) -> bytes:
+    """`encoded`, a record whose last field is an empty `recipients`, with `count` packed names put in.
+
+    An Avro array is blocks of a count and that many items, then a zero: the zero that stands for the empty array
+    is moved behind one block.
+    """
+    if count == 0:
+        return encoded
+    return b"".join((encoded[:-1], zigzag(count), *packed, b"\0"))
+
+
+# What follows writes and reads the two records that a fan-out is made of by hand: fastavro takes 3 to 8 µs for one.
+# tests/schemas/test_codec.py holds them to the same bytes.
+
+_COMMAND: Final = HEADERS[Command]
+_NOTICE: Final = HEADERS[Notice]
+
+
+def command_bytes(origin: bytes, ask: bytes) -> bytes:
+    """A Command from its first five fields and its Ask, both in Avro binary."""
+    return _COMMAND + origin + ask
+
+
+def notice_bytes(numbers: bytes, reason: bytes, content: bytes, packed: Iterable[bytes], count: int) -> bytes:
+    """A Notice from its first five fields and its reason in Avro binary, its content, and `count` packed names (≥ 1)."""
+    return b"".join((_NOTICE, numbers, reason, zigzag(len(content)), content, zigzag(count), *packed, b"\0"))
+
+
+def origin_and_ask(data: bytes) -> tuple[list[int], bytes]:
+    """`source, n, index, prev_n, prev_index` of a Command in single-object encoding, and its Ask in Avro binary."""
+    at = HEADER_BYTES
+    numbers = []
+    for _ in range(5):
+        byte = data[at]
+        at += 1
+        value = byte & 0x7F
+        shift = 7
+        while byte > 0x7F:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        numbers.append((value >> 1) ^ -(value & 1))
+    return numbers, data[at:]
+
+
+@lru_cache(maxsize=256)  # one Ask goes to every partition, and a process holds several: decoded once
+def ask_of(data: bytes) -> Ask:
+    """The Ask whose Avro binary is `data`; shared, not to be changed. Raises Undecodable."""
+    return decode_body(Ask, data)
+
+
+@lru_cache(maxsize=256)
+def content_of(data: bytes) -> Content:
+    """The Content whose Avro binary is `data`; shared, not to be changed. Raises Undecodable."""
+    return decode_body(Content, data)

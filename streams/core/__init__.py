@@ -1,0 +1,1 @@
+"""The pure core: values and `now_ms` in, values out. No clock, no randomness, no I/O."""
