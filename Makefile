@@ -1,0 +1,63 @@
+# Needs git, make and Python >= 3.11; all else goes into .venv. `make` alone lists what there is.
+
+VENV := .venv
+BIN := $(VENV)/bin
+FULL := $(VENV)/.installed-all
+EMBEDDED := $(VENV)/.installed-embedded
+MADE := $(VENV)/.made
+TIMED := sh .ci/timed
+PYTEST := $(BIN)/python -m pytest
+SEEDS ?= 1000
+ARGS ?=
+
+.PHONY: help install demo test lint tests simulate bench lock format clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /|/' | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+install: $(FULL)  ## make .venv with everything in it, the fanbell command included; nothing to do, nothing done
+
+demo: | $(MADE)  ## start Fanbell with a small synthetic town in it, and print the page's address
+	@test -e $(FULL) -a ! requirements.lock -nt $(FULL) || $(MAKE) --no-print-directory $(EMBEDDED)
+	@exec $(BIN)/fanbell demo $(ARGS)
+
+test: install  ## install, lint, and all tests, with the time that each part took
+	@$(MAKE) --no-print-directory lint tests
+
+lint: $(FULL)  ## ruff and strict mypy
+	@$(TIMED) "lint: ruff check" $(BIN)/ruff check --quiet .
+	@$(TIMED) "lint: mypy --strict" $(BIN)/mypy
+
+tests: $(FULL)  ## the tests alone; ARGS="-k word" goes to pytest
+	@$(PYTEST) -n 2 --dist worksteal $(ARGS)
+
+simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=10000
+	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
+
+bench: $(FULL)  ## every benchmark, a JSON line each, into benchmarks/results/
+	@$(BIN)/python -m benchmarks.run_all $(ARGS)
+
+lock: $(FULL)  ## resolve the lock files anew; UPGRADE=--upgrade takes the newest versions
+	@sh .ci/lock $(BIN)/uv $(UPGRADE)
+
+format: $(FULL)  ## ruff format, and the fixes that ruff is sure of
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+clean:  ## remove what this file makes: .venv, caches, the demo's folder
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist fanbell.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@sh .ci/venv $(VENV)
+	@touch $@
+
+# All from the lock, with hashes. uv does in 2 s what takes pip 16; pip installs it, by the same lock.
+$(FULL): pyproject.toml requirements.lock .ci/venv .ci/install | $(MADE)
+	@sh .ci/install $(VENV) all
+	@touch $@
+
+# The demo needs a quarter of that, so a slow line gets it by plain pip: less to fetch than uv alone.
+$(EMBEDDED): pyproject.toml requirements-embedded.lock .ci/venv .ci/install | $(MADE)
+	@sh .ci/install $(VENV) embedded
+	@touch $@
