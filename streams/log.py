@@ -1,13 +1,19 @@
-"""The log, as Fanbell needs one: a port. Adapters: `log_memory.py`, `log_sqlite.py`; Kafka in the cluster."""
+"""The log, as Fanbell needs one: a port. Adapters: `log_memory.py`, `log_sqlite.py`; later, Kafka."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
+from fanbell.schemas.limits import RECORD_BYTES_MAX
+from fanbell.schemas.topics import TOPICS
+
+VALUE_BYTES_MAX: Final = 2 * RECORD_BYTES_MAX  # Kafka's default; a dead letter holds a whole record
+_ONE_PARTITION: Final = frozenset(topic.name for topic in TOPICS if not topic.partitioned)
+
 
 class LogFailed(Exception):
-    """An append or read failed, or its outcome is unknown. Whoever appended throws its state away and opens anew."""
+    """An append or read failed, or its outcome is unknown: whoever appended drops its state and opens anew."""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -27,12 +33,28 @@ class Record(Struct, frozen=True, gc=False):
     key: bytes | None = None
 
 
+def check_place(topic: str, partition: int, partitions: int) -> None:
+    """Raise ValueError if `topic`, in a log of `partitions`, has no such partition."""
+    if not 0 <= partition < (1 if topic in _ONE_PARTITION else partitions):
+        raise ValueError(f"topic {topic} has no partition {partition} (the log has {partitions} partitions)")
+
+
+def check_entries(entries: Sequence[Entry]) -> None:
+    """Raise ValueError if one of `entries` is larger than a log takes."""
+    largest = max((len(entry.value) for entry in entries), default=0)
+    if largest > VALUE_BYTES_MAX:
+        raise ValueError(f"a record of {largest} bytes is more than a log takes ({VALUE_BYTES_MAX})")
+
+
 class Log(Protocol):
-    """Topics of partitions of records. Offsets start at 0, only grow, and may have holes (aborted or trimmed records)."""
+    """Topics of partitions of records. Offsets start at 0, only grow, and may have holes (aborted records).
+
+    Everywhere, a partition that the topic does not have is a ValueError.
+    """
 
     @property
     def identity(self) -> str:
-        """Names this very log: another one, or the same made anew, has another. Snapshots and cursors carry it."""
+        """Names this very log: the same made anew has another. Snapshots and cursors carry it."""
         ...
 
     @property
@@ -41,15 +63,16 @@ class Log(Protocol):
         ...
 
     async def append(self, topic: str, partition: int, entries: Sequence[Entry]) -> int:
-        """Put `entries` at the end, in order, contiguous, and return the first one's offset once they are acknowledged.
+        """Put `entries` at the end, in order, contiguous; return the first one's offset once acknowledged.
 
-        All or nothing, but a failure (LogFailed, or cancellation) leaves open which. Two calls that overlap are taken in
-        either order. An empty sequence returns the end.
+        All or nothing, but a failure (LogFailed, or cancellation) leaves open which. Two calls that overlap are
+        taken in either order. An empty sequence returns the end. A value above VALUE_BYTES_MAX is a ValueError,
+        and nothing is put.
         """
         ...
 
     async def read(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:
-        """Up to `at_most` records from `offset` on, in order; empty at the end. Below `start`, reading begins at `start`."""
+        """Up to `at_most` records from `offset` on, in order; empty at the end. Below `start`, from there on."""
         ...
 
     async def start(self, topic: str, partition: int) -> int:
@@ -61,11 +84,14 @@ class Log(Protocol):
         ...
 
     async def trim(self, topic: str, partition: int, before: int) -> None:
-        """Forget the records below `before`. What is kept stays where it is; forgetting twice changes nothing."""
+        """Forget the records below `before`. What is kept stays where it is; twice changes nothing.
+
+        Beyond the end, `before` means the end: offsets go on from there.
+        """
         ...
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
-        """Remember that `group` needs nothing below `offset` any more. The latest commit stands, also if it is lower."""
+        """Remember that `group` needs nothing below `offset` any more. The latest commit stands, even if lower."""
         ...
 
     async def committed(self, group: str, topic: str, partition: int) -> int | None:

@@ -29,10 +29,10 @@ class NewerFormat(DatabaseFailed):
 _SAID: Final[dict[int, str]] = {
     sqlite3.SQLITE_FULL: "the disk is full; nothing of this transaction was kept. Make room and start again",
     sqlite3.SQLITE_READONLY: "it cannot be written: the file, its folder or the file system is read-only",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: its folder must exist, and this user must be allowed there",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: its folder must exist, and this user be allowed there",
     sqlite3.SQLITE_PERM: "this user may not use it",
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database. It was left as it is; move it away, or name another folder",
-    sqlite3.SQLITE_CORRUPT: "it is damaged. It was left as it is; restore a backup, or move it away to start anew",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database. It was left as it is; move it away or name another one",
+    sqlite3.SQLITE_CORRUPT: "it is damaged. It was left as it is; restore a backup or move it away",
     sqlite3.SQLITE_BUSY: f"another process has held it for more than {BUSY_TIMEOUT_MS // 1000} s",
     sqlite3.SQLITE_LOCKED: "another connection of this process holds the table",
     sqlite3.SQLITE_IOERR: "the disk failed (see the system's log); nothing of this transaction was kept",
@@ -69,8 +69,8 @@ def open_database(
 ) -> sqlite3.Connection:
     """Open the file `path`, made if there is none, in autocommit mode (see `transaction`).
 
-    `FULL` survives loss of power with every commit, `NORMAL` with all up to some moment before; both survive the
-    death of the process. `:memory:` is a database of this connection alone. Raises DatabaseFailed.
+    With `FULL` every commit survives loss of power, with `NORMAL` all up to some moment before; death of the
+    process harms neither. `:memory:` is a database of this connection alone. Raises DatabaseFailed.
     """
     memory = str(path) == ":memory:"
     where = ":memory:" if memory else f"{Path(path).absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
@@ -109,7 +109,11 @@ def _recognise(connection: sqlite3.Connection, path: str | Path, read_only: bool
 
 def _set(connection: sqlite3.Connection, synchronous: str, read_only: bool) -> None:
     if not read_only:
-        connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for the writer, nor it for them
+        # Readers never wait for the writer, nor it for them.
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode not in ("wal", "memory"):
+            said = "its file system does not do SQLite's WAL (network file systems do not); use a local disk"
+            raise DatabaseFailed(f"{path_of(connection)}: {said}")
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
     connection.execute(f"PRAGMA synchronous={synchronous}")
@@ -156,7 +160,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def settle_format(connection: sqlite3.Connection, part: str, version: int) -> int:
     """The format version of `part`'s tables in this file: `version`, noted down, if it has none yet.
 
-    Raises NewerFormat if the file's is newer than `version`; an older one is for the caller to bring up to date.
+    Raises NewerFormat if the file's is above `version`; an older one is for the caller to bring up to date.
     """
     found = recall(connection, f"{part}.format")
     if found is None:
@@ -164,8 +168,8 @@ def settle_format(connection: sqlite3.Connection, part: str, version: int) -> in
         return version
     if int(found) > version:
         raise NewerFormat(
-            f"{path_of(connection)}: its {part} has format {found}; this version of Fanbell knows {version} and "
-            "older. It was left as it is; use the newer version"
+            f"{path_of(connection)}: its {part} has format {found}; this version of Fanbell knows {version} "
+            "and older. It was left as it is; use the newer version"
         )
     return int(found)
 
