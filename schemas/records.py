@@ -5,7 +5,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 Side = Literal["user", "other", "both"]
-Op = Literal["announce", "undo", "retract", "drop"]
+Op = Literal["announce", "undo", "retract", "drop", "change"]
 
 
 class Activity(Struct, gc=False):

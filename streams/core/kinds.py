@@ -80,6 +80,15 @@ class Kind:
         """Whether routing it takes knowing the entity acted on: its owner or its thread."""
         return self.joins_thread or any(to in ("owner", "thread") for to, _ in self.audience)
 
+    @property
+    def asks_thread(self) -> bool:
+        """Whether routing it takes those who took part in the thread."""
+        return self.joins_thread or any(to == "thread" for to, _ in self.audience)
+
+    @property
+    def asks_followers(self) -> bool:
+        return any(to.startswith("followers") for to, _ in self.audience)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -1,0 +1,522 @@
+"""Stage 2: who hears of it, within one shard.
+
+One partition of `routed` in, the same partition of `notices` out: commands joined with the followers, mutes, blocks and
+preferences of the recipients who live here. Records carry many recipients; nothing here is done once per recipient but
+joining their names.
+"""
+
+import heapq
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+import msgspec
+from pyroaring import BitMap
+
+from fanbell.schemas.codec import (
+    HEADERS,
+    Undecodable,
+    ask_of,
+    content_of,
+    decode,
+    decode_body,
+    encode,
+    encode_body,
+    notice_bytes,
+    origin_and_ask,
+    pack,
+    with_recipients,
+)
+from fanbell.schemas.limits import RECORD_BYTES_MAX
+from fanbell.schemas.records import (
+    Ask,
+    Change,
+    Command,
+    Content,
+    Dead,
+    Mark,
+    Outcome,
+    Retraction,
+    Rules,
+    Silenced,
+    Tick,
+    Update,
+    Wish,
+)
+from fanbell.schemas.topics import DEAD, NOTICES, ROUTED
+from fanbell.streams.core import sets
+from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
+from fanbell.streams.core.graph import Graph, Intern
+from fanbell.streams.core.groups import Group, Key
+from fanbell.streams.core.hears import Happening, hears
+from fanbell.streams.core.kinds import REASONS, Kind, parse_rules
+from fanbell.streams.core.sets import bitmap, packed
+from fanbell.streams.core.told import Book, Single
+from fanbell.streams.log import Record
+
+_COMMAND: Final = HEADERS[Command]
+_REASONS: Final = {reason: pack(reason) for reason in REASONS}
+_BYTES_MAX: Final = RECORD_BYTES_MAX - 4 * 1024  # leaves room for what a notice has beside content and names
+_UNSTAMPED: Final = (0, 0, 0, 0, 0)  # n, index, prev_n, prev_index, seq: known when the record goes out
+COHORT_MAX: Final = 1_700  # members of a cohort: as many names as fit into one record beside the largest content
+
+
+class FanOut:
+    """One shard."""
+
+    stage: ClassVar[str] = "fan_out"
+
+    def __init__(self, partition: int, intern: Intern = lambda name: name) -> None:
+        self.partition = partition
+        self.clock_ms = 0
+        self.seq = 0
+        self.versions = Versions()
+        self.graph = Graph(intern)
+        self.book = Book()
+        self.pending: list[tuple[int, int, Group]] = []
+        """(due, when it began to be pending, group), a heap; entries of groups no longer pending are passed over"""
+        self.read_up_to: dict[int, int] = {}
+        """ordinal → seq up to which everything was marked read or archived"""
+        self.taken = Taken()
+        self.last = NONE_YET
+        self._queued = 0
+        self._out: list[Output] = []
+        self._n = 0
+        self._record = Record(0, b"", 0)
+
+    # The step, and what each sort of record does
+
+    def step(self, record: Record) -> list[Output]:
+        self._out, self._n, self._record = [], record.offset, record
+        value = record.value
+        try:
+            if value[:10] == _COMMAND:
+                origin, ask = origin_and_ask(value)
+                self._command(origin, ask_of(ask))
+                return self._out
+            item = decode(value)
+        except (Undecodable, IndexError) as error:
+            self._advance(record.timestamp_ms)
+            self._dead("undecodable", str(error))
+            return self._out
+        if type(item) is Change:
+            self._advance(effective_ms(item.occurred_at, record.timestamp_ms))
+            self._change(item)
+        elif type(item) is Rules:
+            self._advance(item.time_ms)
+            self.versions.put(parse_rules(item.source, item.version), item.fold_version)
+        elif type(item) is Tick:
+            self._advance(item.time_ms)
+        else:
+            self._advance(record.timestamp_ms)
+            self._dead("misplaced", f"a {type(item).__name__} does not belong into {ROUTED}")
+        return self._out
+
+    def due_ms(self) -> int | None:
+        while self.pending and not self._is_due(self.pending[0]):
+            heapq.heappop(self.pending)
+        return self.pending[0][0] if self.pending else None
+
+    def _advance(self, own_ms: int) -> None:
+        """Move fold time; updates whose time has come go out, before anything else happens."""
+        if own_ms > self.clock_ms:
+            self.clock_ms = own_ms
+        pending = self.pending
+        while pending and pending[0][0] <= self.clock_ms:
+            entry = heapq.heappop(pending)
+            if self._is_due(entry):
+                self._update(entry[2])
+
+    @staticmethod
+    def _is_due(entry: tuple[int, int, Group]) -> bool:
+        return entry[2].pending
+
+    def _command(self, origin: list[int], ask: Ask) -> None:
+        source, n, index, prev_n, prev_index = origin
+        self._advance(ask.time_ms)
+        if not self.taken.is_new(source, n, index, prev_n, prev_index):
+            return
+        op = ask.op
+        if op == "change":
+            self._change(decode_body(Change, ask.content))
+            return
+        content = content_of(ask.content)
+        if op == "announce":
+            kind = self.versions.get(ask.rules).kinds[content.kind]
+            asked: list[tuple[str, BitMap]] = []
+            for audience in ask.audiences:
+                if audience.followers_of is not None:
+                    followers = self.graph.followers.get(pack(audience.followers_of))
+                    if followers is not None:
+                        asked.append((audience.reason, bitmap(followers)))
+                else:
+                    ordinal = self.graph.names.ordinal
+                    asked.append((audience.reason, BitMap([ordinal(pack(user)) for user in audience.users])))
+            if asked:
+                self._announce(content, ask.content, kind, asked)
+        elif op == "undo":
+            self._undo(content.kind, content.actor, content.object)
+        elif op == "retract":
+            self._retract_entity(content.object)
+        else:
+            self._outcome(content.id, 0, [Silenced(ask.why or "dropped", 1)])
+
+    # Telling
+
+    def _announce(self, content: Content, data: bytes, kind: Kind, asked: list[tuple[str, BitMap]]) -> None:
+        """Tell those of the audiences who hear: each once, for the strongest reason, which comes first in `asked`."""
+        audience = asked[0][1]
+        for _, some in asked[1:]:
+            audience = audience | some
+        what = Happening(content, kind, self.clock_ms, pack(content.actor))
+        hearing, silenced = hears(self.graph, what, audience)
+        folded = 0
+        for reason, some in asked:
+            if not hearing:
+                break
+            if len(asked) == 1:
+                told = hearing
+            else:
+                told = some & hearing
+                hearing = hearing - told
+                if not told:
+                    continue
+            if kind.groups_by is None or reason == "mention":
+                self._notice(content, data, kind, reason, told)
+            else:
+                folded += len(told)
+                self._grow(content, data, kind, reason, told)
+        if folded or silenced:
+            self._outcome(content.id, folded, silenced)
+
+    def _notice(self, content: Content, data: bytes, kind: Kind, reason: str, told: BitMap) -> None:
+        names = self.graph.names.packed
+        count = len(told)
+        if count * 258 + len(data) <= _BYTES_MAX:
+            self._put_notice(content, data, kind, reason, told, map(names.__getitem__, told), count)
+            return
+        chunk: list[int] = []
+        size = len(data)
+        for ordinal in told:
+            size += len(names[ordinal])
+            if size > _BYTES_MAX:
+                self._put_notice(content, data, kind, reason, chunk, map(names.__getitem__, chunk), len(chunk))
+                chunk, size = [], len(data) + len(names[ordinal])
+            chunk.append(ordinal)
+        self._put_notice(content, data, kind, reason, chunk, map(names.__getitem__, chunk), len(chunk))
+
+    def _put_notice(self, content: Content, data: bytes, kind: Kind, reason: str, told: Iterable[int], names: Iterable[bytes], count: int) -> None:
+        index = len(self._out)
+        numbers = pair_bytes(self._n, index) + pair_bytes(*self.last) + number(self.seq + 1)
+        self._emit(notice_bytes(numbers, _REASONS[reason], data, names, count), index)
+        single = Single(content.id, content.kind, content.actor, content.object, content.target, self.seq, packed(told, count))
+        self.book.put_single(single, self.versions.latest.limits.told)
+
+    def _outcome(self, id_: str, heard: int, silenced: list[Silenced]) -> None:
+        self._emit_record(Outcome(*_UNSTAMPED, id_, heard, silenced))
+
+    # Groups
+
+    def _grow(self, content: Content, data: bytes, kind: Kind, reason: str, told: BitMap) -> None:
+        """Put the activity into the open groups of those who are told; open one for those who have none."""
+        value = {"object": content.object, "target": content.target or "", "recipient": ""}[kind.groups_by or ""]
+        if kind.groups_by == "recipient":
+            for ordinal in told:
+                self._grow_key((kind.name, reason, value, ordinal), content, data, kind, BitMap((ordinal,)))
+        else:
+            self._grow_key((kind.name, reason, value, -1), content, data, kind, told)
+
+    def _grow_key(self, key: Key, content: Content, data: bytes, kind: Kind, told: BitMap) -> None:
+        cohorts = self.book.open.get(key)
+        rest = told
+        if cohorts is not None:
+            self._close_read(cohorts)
+            cohorts[:] = [group for group in cohorts if group.takes(self.clock_ms)]
+            for group in list(cohorts):
+                here = bitmap(group.members) & rest
+                if here:
+                    rest = rest - here
+                    if len(here) < len(bitmap(group.members)):
+                        group = self._split(group, here)
+                        cohorts.append(group)
+                    self._join(group, content, data)
+        else:
+            cohorts = self.book.open[key] = []
+        limits = self.versions.latest.limits
+        while rest:
+            some = rest if len(rest) <= COHORT_MAX else rest[:COHORT_MAX]
+            rest = rest - some
+            group = Group(
+                id=content.id, key=key, members=packed(some, len(some)), created_ms=content.at_ms, opened_ms=self.clock_ms,
+                window_ms=kind.window_ms or limits.window_ms, pace_ms=limits.update_every_ms, actors_max=limits.group_actors,
+                content=data, parts={},
+            )  # fmt: skip
+            group.join(content.actor, content.object, data)
+            cohorts.append(group)
+            self.book.put_group(group, limits.told)
+            self._update(group)
+
+    def _join(self, group: Group, content: Content, data: bytes) -> None:
+        if group.has(content.actor, content.object):
+            return  # said again: it is in the row already
+        group.join(content.actor, content.object, data)
+        self.book.grew(group, content.actor, content.object)
+        self._changed(group)
+
+    def _close_read(self, cohorts: list[Group]) -> None:
+        """Those who marked everything read since the group's last update have closed it."""
+        if not self.read_up_to:
+            return
+        for group in list(cohorts):
+            if group.open and not group.pending:
+                read = [ordinal for ordinal in bitmap(group.members) if self.read_up_to.get(ordinal, -1) >= group.row_seq]
+                if read:
+                    self._close(group, BitMap(read))
+
+    def _close(self, group: Group, ordinals: BitMap) -> None:
+        """The group takes in nothing more for these members."""
+        if len(ordinals) < len(bitmap(group.members)):
+            group = self._split(group, ordinals)
+        group.open = False
+
+    def _split(self, group: Group, ordinals: BitMap) -> Group:
+        cohort = group.split(ordinals)
+        self.book.put_group(cohort, self.versions.latest.limits.told)
+        if cohort.pending:
+            self._schedule(cohort)
+        return cohort
+
+    def _changed(self, group: Group) -> None:
+        """Let the group's recipients know: at once, or when its last update is `pace_ms` old."""
+        if not group.parts:
+            group.pending = False
+            if not group.retracted:
+                group.retracted = True
+                self._retract(group.id, group.row_seq, "undo", bitmap(group.members))
+        elif self.clock_ms - group.out_ms >= group.pace_ms:
+            self._update(group)
+        elif not group.pending:
+            group.pending = True
+            self._schedule(group)
+
+    def _schedule(self, group: Group) -> None:
+        self._queued += 1
+        heapq.heappush(self.pending, (group.out_ms + group.pace_ms, self._queued, group))
+
+    def _update(self, group: Group) -> None:
+        announces = bool(group.fresh)
+        prev_row_seq = -1 if group.retracted else group.row_seq
+        row_seq = self.seq + 1 if announces else group.row_seq
+        members = bitmap(group.members)
+        names = self.graph.names.packed
+        update = Update(
+            *_UNSTAMPED, group.id, group.reason, row_seq, prev_row_seq, announces, len(group.parts), group.latest(),
+            group.created_ms, group.content, [],
+        )  # fmt: skip
+        self._emit_to(update, [names[ordinal] for ordinal in members])
+        group.row_seq, group.out_ms = row_seq, self.clock_ms
+        group.fresh = {}
+        group.pending = group.retracted = False
+
+    # Taking back
+
+    def _undo(self, kind: str, actor: str, object_: str) -> None:
+        for told in self.book.of_entity(object_):
+            if told.kind != kind:
+                continue
+            if isinstance(told, Group):
+                if told.leave(actor, object_):
+                    self._changed(told)
+            elif told.actor == actor and told.object == object_:
+                self._retract_single(told, "undo")
+
+    def _retract_entity(self, entity: str) -> None:
+        for told in self.book.of_entity(entity):
+            if isinstance(told, Single):
+                self._retract_single(told, "delete")
+            elif told.key[2] == entity:
+                self._retract_group(told, "delete")
+            else:
+                left = [told.leave(actor, entity) for actor in list(told.parts)]
+                if any(left):
+                    self._changed(told)
+
+    def _retract_single(self, told: Single, why: str) -> None:
+        told.gone = True
+        self._retract(told.id, told.seq, why, bitmap(told.members))
+
+    def _retract_group(self, group: Group, why: str) -> None:
+        group.open = group.pending = False
+        if not group.retracted:
+            group.retracted = True
+            self._retract(group.id, group.row_seq, why, bitmap(group.members))
+        group.parts = {}
+        group.undone = {}
+
+    def _retract_from(self, ordinal: int, actor: str) -> None:
+        """Take back one recipient's rows whose only actor is `actor`."""
+        for told in self.book.of_actor(actor):
+            if not sets.contains(told.members, ordinal):
+                continue
+            if isinstance(told, Group):
+                if list(told.parts) == [actor]:
+                    one = BitMap((ordinal,))
+                    self._retract_group(told if len(bitmap(told.members)) == 1 else self._split(told, one), "block")
+            elif told.actor == actor:
+                self._retract(told.id, told.seq, "block", BitMap((ordinal,)))
+                rest = bitmap(told.members) - BitMap((ordinal,))
+                told.gone = not rest
+                if rest:
+                    told.members = packed(rest, len(rest))
+
+    def _retract(self, id_: str, row_seq: int, why: str, members: BitMap) -> None:
+        names = self.graph.names.packed
+        self._emit_to(Retraction(*_UNSTAMPED, id_, row_seq, why, []), [names[ordinal] for ordinal in members])
+
+    # Changes
+
+    def _change(self, change: Change) -> None:
+        own, other = change.side != "other", change.side != "user"
+        user = pack(change.user)
+        if change.kind == "mark":
+            self._mark(change, user)
+        elif change.kind == "preferences":
+            if self.graph.wishes.replace(self.graph.names.ordinal(user), change.preferences or ()):
+                self._wish(change)
+        elif change.kind == "profile":
+            self._wish(change)
+        elif change.object is None:
+            self._dead("invalid", f"object: is required for a change of kind {change.kind}")
+        elif change.kind in ("mute", "unmute"):
+            self._mute(change, user, pack(change.object))
+        elif change.kind == "follow":
+            if own and self.graph.follow(user, pack(change.object)):
+                self._wish(change)
+            if other and self.graph.announce_follow(user, pack(change.object)):
+                self._announce_follow(change)
+        elif change.kind == "unfollow":
+            if own and self.graph.unfollow(user, pack(change.object)):
+                self._wish(change)
+            if other and self.graph.forget_follow(user, pack(change.object)):
+                self._undo("follow", change.user, change.object)
+        elif change.kind in ("block", "unblock"):
+            self._block(change, user, pack(change.object), own, other)
+        else:
+            self._dead("invalid", f"kind: {change.kind!r} is no change")
+
+    def _announce_follow(self, change: Change) -> None:
+        kind = self.versions.latest.kinds.get("follow")
+        if kind is None or not kind.audience:
+            return
+        followed = change.object or ""
+        at_ms = effective_ms(change.occurred_at, self._record.timestamp_ms)
+        content = Content(change.id, "follow", change.user, followed, None, None, None, None, kind.importance, at_ms, None)
+        asked = [(kind.audience[0][1], BitMap((self.graph.names.ordinal(pack(followed)),)))]
+        self._announce(content, encode_body(content), kind, asked)
+
+    def _mute(self, change: Change, user: bytes, what: bytes) -> None:
+        table = self.graph.mutes(change.aspect or "author")
+        if change.kind == "mute":
+            changed = self.graph.add(table, what, self.graph.names.ordinal(user))
+        else:
+            ordinal = self.graph.names.known(user)
+            changed = ordinal is not None and sets.discard(table, what, ordinal)
+        if changed:
+            self._wish(change)
+
+    def _block(self, change: Change, user: bytes, blocked: bytes, own: bool, other: bool) -> None:
+        graph = self.graph
+        if own:
+            ordinal = graph.names.ordinal(user)
+            if change.kind == "unblock":
+                if sets.discard(graph.blocked_by, blocked, ordinal):
+                    self._wish(change)
+            elif graph.add(graph.blocked_by, blocked, ordinal):
+                graph.unfollow(user, blocked)
+                graph.forget_follow(blocked, user)
+                self._wish(msgspec.structs.replace(change, side="user"))
+                self._retract_from(ordinal, change.object or "")
+        if other:
+            ordinal = graph.names.ordinal(blocked)
+            if change.kind == "unblock":
+                sets.discard(graph.blocking, user, ordinal)
+            elif graph.add(graph.blocking, user, ordinal):
+                graph.forget_follow(user, blocked)
+                if graph.unfollow(blocked, user):
+                    self._wish(msgspec.structs.replace(change, side="other"))
+
+    def _mark(self, change: Change, user: bytes) -> None:
+        """Marks take effect on rows as they were shown; read and archive close the groups that they show whole."""
+        ordinal = self.graph.names.known(user)
+        if ordinal is not None and change.verb in ("read", "archive", "click"):
+            if change.up_to is not None:
+                self.read_up_to[ordinal] = max(change.up_to, self.read_up_to.get(ordinal, -1))
+            for id_, seq in zip(change.ids, change.seqs, strict=False):
+                for group in list(self.book.groups.get(id_, ())):
+                    if group.open and not group.pending and group.row_seq == seq and sets.contains(group.members, ordinal):
+                        self._close(group, BitMap((ordinal,)))
+        self._emit_record(Mark(*_UNSTAMPED, change.user, change.verb or "", change.ids, change.seqs, change.up_to))
+
+    def _wish(self, change: Change) -> None:
+        self._emit_record(Wish(*_UNSTAMPED, encode_body(change)))
+
+    # Output
+
+    def _emit_record(self, record: Any) -> None:
+        record.n, record.index, record.seq = self._n, len(self._out), self.seq + 1
+        record.prev_n, record.prev_index = self.last
+        self._emit(encode(record), record.index)
+
+    def _emit_to(self, record: Update | Retraction, names: list[bytes]) -> None:
+        """Put out a record for many. Retractions for more than one record holds go into several."""
+        for at in range(0, len(names), COHORT_MAX):
+            some = names[at : at + COHORT_MAX]
+            record.n, record.index, record.seq = self._n, len(self._out), self.seq + 1
+            record.prev_n, record.prev_index = self.last
+            self._emit(with_recipients(encode(record), some, len(some)), record.index)
+
+    def _emit(self, value: bytes, index: int) -> None:
+        self.seq += 1
+        self.last = (self._n, index)
+        self._out.append(Output(NOTICES, self.partition, value, self._n, index))
+
+    def _dead(self, reason: str, detail: str) -> None:
+        index = len(self._out)
+        dead = Dead(ROUTED, self.partition, self._n, index, self._n, "", reason, detail, self.clock_ms, self._record.value)
+        self._out.append(Output(DEAD, 0, encode(dead), self._n, index))
+
+    # Snapshots
+
+    def dump(self) -> bytes:
+        pending = [[due, queued, group.born] for due, queued, group in sorted(self.pending, key=lambda entry: entry[:2]) if group.pending]
+        return msgspec.msgpack.encode(
+            {
+                "clock_ms": self.clock_ms,
+                "seq": self.seq,
+                "rules": self.versions.dump(),
+                "graph": self.graph.dump(),
+                "book": self.book.dump(),
+                "open": [[*key, [group.born for group in cohorts if group.open]] for key, cohorts in self.book.open.items()],
+                "pending": pending,
+                "read_up_to": self.read_up_to,
+                "taken": self.taken.dump(),
+                "last": self.last,
+                "queued": self._queued,
+            }
+        )
+
+    @classmethod
+    def load(cls, partition: int, data: bytes, intern: Intern = lambda name: name) -> "FanOut":
+        tree = msgspec.msgpack.decode(data, strict=False)
+        made = cls(partition, intern)
+        made.clock_ms, made.seq, made._queued = tree["clock_ms"], tree["seq"], tree["queued"]
+        made.versions = Versions.load(tree["rules"])
+        made.graph = Graph.load(tree["graph"], intern)
+        made.book = Book.load(tree["book"])
+        groups = {told.born: told for told in made.book.order if isinstance(told, Group)}
+        for kind, reason, value, ordinal, born in tree["open"]:
+            made.book.open[kind, reason, value, ordinal] = [groups[number] for number in born if number in groups]
+        made.pending = [(due, queued, groups[born]) for due, queued, born in tree["pending"] if born in groups]
+        made.read_up_to = tree["read_up_to"]
+        made.taken = Taken.load(tree["taken"])
+        made.last = tuple(tree["last"])
+        return made

@@ -1,0 +1,140 @@
+"""What both stages are: a pure fold over one partition of the log.
+
+`state, outputs = step(state, record)`: no clock, no randomness, no I/O. Outputs depend on the state, the record and the
+fold version alone, so whoever steps the same records puts out the same bytes.
+"""
+
+from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct
+
+from fanbell.schemas.codec import zigzag
+from fanbell.schemas.limits import FUTURE_MS
+from fanbell.streams.core.kinds import Rules, parse_rules
+from fanbell.streams.log import Record
+
+NONE_YET = (-1, -1)
+"""The pair (n, index) before the first."""
+
+
+class Output(Struct, frozen=True, gc=False):
+    """A record to append to `topic`, put out as the `index`-th by the step at `n`."""
+
+    topic: str
+    partition: int
+    value: bytes
+    n: int
+    index: int
+
+
+class Jump(Exception):
+    """Records before this one never came: the log was cut, or somebody wrote out of order. Nothing can go on."""
+
+
+class UnknownRules(Exception):
+    """A command names a version of the rules that never came; the shard stops rather than guess."""
+
+
+class Fold(Protocol):
+    """One partition's state and how a record changes it."""
+
+    stage: ClassVar[str]
+    clock_ms: int
+    """Fold time, Unix ms: it never goes back."""
+
+    def step(self, record: Record) -> list[Output]:
+        """Apply the next record. Raises Jump, UnknownRules; a bad record is no error but an output to `dead`."""
+        ...
+
+    def due_ms(self) -> int | None:
+        """The earliest fold time at which time alone would change something; None if nothing waits."""
+        ...
+
+    def dump(self) -> bytes:
+        """The whole state."""
+        ...
+
+
+def effective_ms(occurred_at: int | None, appended_ms: int) -> int:
+    """A record's own time, Unix ms: when it occurred, but at most 5 min after it was appended."""
+    if occurred_at is None:
+        return appended_ms
+    return min(occurred_at, appended_ms + FUTURE_MS)
+
+
+class Taken:
+    """The last pair (n, index) taken from each source; what is not above it is a repeat, what skips one is a jump."""
+
+    def __init__(self, pairs: dict[int, tuple[int, int]] | None = None) -> None:
+        self.pairs = pairs or {}
+
+    def is_new(self, source: int, n: int, index: int, prev_n: int, prev_index: int) -> bool:
+        """Take the pair if it is above the last one; whether it is. Raises Jump."""
+        last = self.pairs.get(source, NONE_YET)
+        if (n, index) <= last:
+            return False
+        if (prev_n, prev_index) != last:
+            raise Jump(f"source {source} put out {(n, index)} after {(prev_n, prev_index)}, but the last taken is {last}")
+        self.pairs[source] = (n, index)
+        return True
+
+    def dump(self) -> list[list[int]]:
+        return [[source, *pair] for source, pair in self.pairs.items()]
+
+    @classmethod
+    def load(cls, data: list[list[int]]) -> "Taken":
+        return cls({source: (n, index) for source, n, index in data})
+
+
+class Versions:
+    """The rules by version. Commands name theirs; a few old ones stay for those still on their way."""
+
+    KEPT = 16  # rules change by hand; a command that is 16 versions late is lost in a way that needs a person
+
+    def __init__(self) -> None:
+        self.of: dict[int, Rules] = {}
+        self.fold_version = 1
+
+    def put(self, rules: Rules, fold_version: int) -> bool:
+        """Take a version into use; whether it is newer than the last."""
+        if self.of and rules.version <= max(self.of):
+            return False
+        self.of[rules.version] = rules
+        self.fold_version = fold_version
+        if len(self.of) > self.KEPT:
+            del self.of[min(self.of)]
+        return True
+
+    @property
+    def latest(self) -> Rules:
+        if not self.of:
+            raise UnknownRules("no rules have entered this partition; they must be its first record")
+        return next(reversed(self.of.values()))
+
+    def get(self, version: int) -> Rules:
+        rules = self.of.get(version)
+        if rules is None:
+            raise UnknownRules(f"rules version {version} has not entered this partition; it has {sorted(self.of)}")
+        return rules
+
+    def dump(self) -> list[Any]:
+        return [self.fold_version, [[rules.version, rules.source] for rules in self.of.values()]]
+
+    @classmethod
+    def load(cls, data: list[Any]) -> "Versions":
+        made = cls()
+        for version, source in data[1]:
+            made.put(parse_rules(source, version), data[0])
+        return made
+
+
+_SMALL = [zigzag(value) for value in range(1 << 12)]
+
+
+def number(value: int) -> bytes:
+    """`value` as an Avro long; small ones from a table."""
+    return _SMALL[value] if 0 <= value < 1 << 12 else zigzag(value)
+
+
+def pair_bytes(n: int, index: int) -> bytes:
+    return number(n) + number(index)

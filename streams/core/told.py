@@ -1,0 +1,150 @@
+"""What was told and to whom, for as long as it may have to be taken back: by undo, delete or block.
+
+Bounded in number; the oldest is forgotten first, counted, and can then not be taken back any more.
+"""
+
+from collections import deque
+from typing import Any
+
+from msgspec import Struct
+
+from fanbell.streams.core.groups import Group, Key
+from fanbell.streams.core.sets import Ordinals, packed
+
+
+class Single(Struct, gc=False, eq=False):
+    """An ungrouped notice: row `seq` of its members' inboxes."""
+
+    id: str
+    kind: str
+    actor: str
+    object: str
+    target: str | None
+    seq: int
+    members: Ordinals
+    born: int = 0
+    gone: bool = False
+
+
+class Book:
+    """Singles and groups by entity, actor and id."""
+
+    def __init__(self) -> None:
+        self.order: deque[Single | Group] = deque()
+        self.by_entity: dict[str, list[Single | Group]] = {}
+        self.by_actor: dict[str, list[Single | Group]] = {}
+        self.groups: dict[str, list[Group]] = {}
+        """by id: the cohorts of a group"""
+        self.open: dict[Key, list[Group]] = {}
+        """Groups that may still grow, and some that will not any more"""
+        self.forgotten = 0
+        self._born = 0
+
+    def put_single(self, told: Single, at_most: int) -> None:
+        self._bear(told)
+        self.by_entity.setdefault(told.object, []).append(told)
+        if told.target is not None:
+            self.by_entity.setdefault(told.target, []).append(told)
+        self.by_actor.setdefault(told.actor, []).append(told)
+        self._bound(at_most)
+
+    def put_group(self, group: Group, at_most: int) -> None:
+        self._bear(group)
+        self.groups.setdefault(group.id, []).append(group)
+        for entity in self._entities(group):
+            self.by_entity.setdefault(entity, []).append(group)
+        for actor in group.parts:
+            self.by_actor.setdefault(actor, []).append(group)
+        self._bound(at_most)
+
+    def grew(self, group: Group, actor: str, object_: str) -> None:
+        """`group` took in an activity: it is found by its actor and object from now on."""
+        for index, key in ((self.by_actor, actor), (self.by_entity, object_)):
+            found = index.setdefault(key, [])
+            if group not in found[-4:]:  # a group that grows is nearly always among the latest of its key
+                found.append(group)
+
+    def of_entity(self, entity: str) -> list[Single | Group]:
+        """What told of the entity, in the order of telling."""
+        return _in_order(self.by_entity.get(entity))
+
+    def of_actor(self, actor: str) -> list[Single | Group]:
+        return _in_order(self.by_actor.get(actor))
+
+    def _bear(self, told: Single | Group) -> None:
+        told.born = self._born = self._born + 1
+        self.order.append(told)
+
+    @staticmethod
+    def _entities(group: Group) -> list[str]:
+        entities = dict.fromkeys(object_ for objects in group.parts.values() for object_ in objects)
+        if group.key[2]:
+            entities.setdefault(group.key[2])
+        return list(entities)
+
+    def _bound(self, at_most: int) -> None:
+        while len(self.order) > at_most:
+            self._forget(self.order.popleft())
+            self.forgotten += 1
+
+    def _forget(self, told: Single | Group) -> None:
+        if isinstance(told, Single):
+            keys = [(self.by_entity, told.object), (self.by_actor, told.actor)]
+            if told.target is not None:
+                keys.append((self.by_entity, told.target))
+        else:
+            told.open = False
+            _remove(self.groups, told.id, told)
+            _remove(self.open, told.key, told)
+            undone = {object_: actor for actor, object_ in told.undone}
+            keys = [(self.by_entity, entity) for entity in dict.fromkeys((*self._entities(told), *undone))]
+            keys += [(self.by_actor, actor) for actor in dict.fromkeys((*told.parts, *undone.values()))]
+        for index, key in keys:
+            _remove(index, key, told)
+
+    def dump(self) -> list[Any]:
+        return [
+            self.forgotten,
+            self._born,
+            [
+                [told.id, told.kind, told.actor, told.object, told.target, told.seq,
+                 told.members if isinstance(told.members, int) else list(told.members), told.born]
+                if isinstance(told, Single) else told.dump()
+                for told in self.order if not (isinstance(told, Single) and told.gone)
+            ],
+        ]  # fmt: skip
+
+    @classmethod
+    def load(cls, data: list[Any]) -> "Book":
+        made = cls()
+        for item in data[2]:
+            if len(item) == 8:
+                members = item[6] if isinstance(item[6], int) else packed(item[6], len(item[6]))
+                made.put_single(Single(item[0], item[1], item[2], item[3], item[4], item[5], members), 1 << 62)
+                made.order[-1].born = item[7]
+            else:
+                group = Group.load(item)
+                born = group.born
+                made.put_group(group, 1 << 62)
+                group.born = born
+                for actor, object_ in group.undone:
+                    made.grew(group, actor, object_)
+        made.forgotten, made._born = data[0], data[1]
+        return made
+
+
+def _in_order(found: list[Single | Group] | None) -> list[Single | Group]:
+    """Each once, in the order of telling: the lists themselves may differ after a snapshot."""
+    if not found:
+        return []
+    unique = {told.born: told for told in found if not (isinstance(told, Single) and told.gone)}
+    return [unique[born] for born in sorted(unique)]
+
+
+def _remove(index: dict[Any, list[Any]], key: Any, told: Single | Group) -> None:
+    """Take `told` out of one list, where it nearly always stands first: it is the oldest."""
+    found = index.get(key)
+    while found and told in found:
+        found.remove(told)
+    if not found:
+        index.pop(key, None)
