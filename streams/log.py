@@ -13,7 +13,7 @@ _ONE_PARTITION: Final = frozenset(topic.name for topic in TOPICS if not topic.pa
 
 
 class LogFailed(Exception):
-    """An append or read failed, or its outcome is unknown: whoever appended drops its state and opens anew."""
+    """An append or read failed, or its outcome is unknown: who appended drops its state and opens anew."""
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -65,14 +65,14 @@ class Log(Protocol):
     async def append(self, topic: str, partition: int, entries: Sequence[Entry]) -> int:
         """Put `entries` at the end, in order, contiguous; return the first one's offset once acknowledged.
 
-        All or nothing, but a failure (LogFailed, or cancellation) leaves open which. Two calls that overlap are
-        taken in either order. An empty sequence returns the end. A value above VALUE_BYTES_MAX is a ValueError,
-        and nothing is put.
+        All or nothing, but a failure (LogFailed, or cancellation) leaves open which. Two calls that overlap
+        are taken in either order. An empty sequence returns the end. A value above VALUE_BYTES_MAX is a
+        ValueError, and nothing is put.
         """
         ...
 
     async def read(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:
-        """Up to `at_most` records from `offset` on, in order; empty at the end. Below `start`, from there on."""
+        """Up to `at_most` records, in order, from `offset` or, if above, `start` on; empty at the end."""
         ...
 
     async def start(self, topic: str, partition: int) -> int:
@@ -91,7 +91,7 @@ class Log(Protocol):
         ...
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
-        """Remember that `group` needs nothing below `offset` any more. The latest commit stands, even if lower."""
+        """Remember that `group` needs nothing below `offset` any more. The latest stands, also if lower."""
         ...
 
     async def committed(self, group: str, topic: str, partition: int) -> int | None:

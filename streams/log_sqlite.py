@@ -115,14 +115,14 @@ class SqliteLog:
         records: list[Record] = []
         with self._failing():
             offset = max(offset, self._start(topic, partition))
-            for batch in self._batches(topic, partition, offset):
-                if len(records) >= at_most:
-                    break
+            for batch in self._batches(topic, partition, offset) if at_most > 0 else ():
                 if batch.base > offset:
                     said = f"the records from {offset} to {batch.base - 1} are missing"
                     self._damaged(topic, partition, said)
                 records += batch.records(offset, at_most - len(records))
                 offset = batch.base + batch.count
+                if len(records) >= at_most:
+                    break
         return records
 
     async def start(self, topic: str, partition: int) -> int:
@@ -200,7 +200,7 @@ class SqliteLog:
         batch = self._held.get(name)
         if batch is None:
             data = self._connection.execute("SELECT data FROM log WHERE rowid = ?", (row,)).fetchone()[0]
-            if _checksum(topic, partition, base, data) != checksum:
+            if type(data) is not bytes or _checksum(topic, partition, base, data) != checksum:
                 self._damaged(topic, partition, f"the batch at offset {base} does not match its checksum")
             batch = Batch(base, data)
             while len(self._held) >= BATCHES_HELD_MAX:

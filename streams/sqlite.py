@@ -50,8 +50,11 @@ def failure(error: sqlite3.Error, path: str | Path) -> DatabaseFailed:
 
 
 def path_of(connection: sqlite3.Connection) -> str:
-    """The file that `connection` has open; `:memory:` if none."""
-    rows = connection.execute("PRAGMA database_list").fetchall()
+    """The file that `connection` has open; `:memory:` if none. For messages: it never raises."""
+    try:
+        rows = connection.execute("PRAGMA database_list").fetchall()
+    except sqlite3.Error:  # closed; what is being said matters more than where
+        return "a closed database"
     return next((row[2] for row in rows if row[1] == "main"), "") or ":memory:"
 
 
