@@ -1,0 +1,181 @@
+"""What a call is: method, path, the function that answers, and its description; and how one becomes a route."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from fastapi.routing import APIRoute
+from msgspec import json as msgspec_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fanbell.edge import problems
+from fanbell.edge.backend import Backend, Busy, Conflict, Unavailable
+from fanbell.edge.http.asked import Asked, Gone
+from fanbell.edge.http.metrics import Metrics
+from fanbell.edge.http.ports import HttpSettings, Inbox
+from fanbell.edge.problems import Problem, fault
+from fanbell.projections.store import StoreFailed
+
+SETTLE_S: Final = (
+    1.0  # how long a change is waited for, so that whoever made it reads it back; then it is only accepted
+)
+RETRY_AFTER_S: Final = 5  # a full disk or a restart takes longer than a blink
+JSON: Final = b"application/json"
+log = structlog.get_logger("fanbell.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back. `headers` beside the content's type and length."""
+
+    body: bytes
+    status: int = 200
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def send(self, send: Send) -> None:
+        headers = [
+            (b"content-type", self.content_type),
+            (b"content-length", b"%d" % len(self.body)),
+            *self.headers,
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What calls work with."""
+
+    backend: Backend
+    inbox: Inbox
+    settings: HttpSettings
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One line of the API's table, with what OpenAPI tells of it."""
+
+    method: str
+    path: str
+    answer: Callable[[Edge, Asked], Awaitable[Answer]]
+    summary: str
+    description: str
+    tag: str
+    responses: Mapping[int, dict[str, Any]]
+    """By status; the lowest is the one that all goes well with."""
+    parameters: tuple[dict[str, Any], ...] = ()
+    body: dict[str, Any] | None = field(default=None)
+    """`requestBody` of OpenAPI."""
+
+
+def to_json(value: object, status: int = 200) -> Answer:
+    """`value` as a JSON answer."""
+    return Answer(msgspec_json.encode(value), status)
+
+
+async def accepted(edge: Edge, **more: object) -> Answer:
+    """202 for a change that is in the log; `shown` says whether reading shows it already."""
+    shown = await edge.backend.settle(SETTLE_S)
+    return to_json({"status": "accepted", "shown": shown, **more}, 202)
+
+
+def problem_answer(problem: Problem) -> Answer:
+    """The answer that `problem` is."""
+    headers = tuple((name.encode(), value.encode()) for name, value in problem.headers.items())
+    return Answer(problem.body(), problem.status, problems.CONTENT_TYPE.encode(), headers)
+
+
+class _Log:
+    """Logs of requests that failed here, at most one a second: a full disk must not fill itself with log lines."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+        self._left_out = 0
+
+    def failed(self, what: str, scope: Scope, error: BaseException, trace: bool) -> None:
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            self._left_out += 1
+            return
+        path = getattr(scope.get("route"), "path", "")
+        log.error(
+            what,
+            method=scope["method"],
+            route=path,
+            error=f"{type(error).__name__}: {error}" if not trace else type(error).__name__,
+            left_out=self._left_out,
+            exc_info=error if trace else None,
+        )
+        self._next_s, self._left_out = now_s + 1.0, 0
+
+
+_log = _Log()
+
+
+def problem_of(error: Exception, scope: Scope) -> Problem:
+    """The problem that an error of a call is told as; what is our fault is logged."""
+    match error:
+        case Problem():
+            return error
+        case Conflict():
+            errors = [
+                fault("id", f"{id_!r} was used before with another body", item) for item, id_ in error.items
+            ]
+            return Problem(
+                409, "id-conflict", "Ids were used before with another body; nothing was accepted.", errors
+            )
+        case Busy():
+            return Problem(503, "busy", str(error), headers={"retry-after": str(error.retry_after_s)})
+        case Unavailable() | StoreFailed():
+            _log.failed("request refused", scope, error, trace=False)
+            return Problem(503, "unavailable", str(error), headers={"retry-after": str(RETRY_AFTER_S)})
+    _log.failed("request failed", scope, error, trace=True)
+    return problems.internal()
+
+
+def route_of(call: Call, edge: Edge) -> APIRoute:
+    """`call` as a route of FastAPI, which documents it.
+
+    FastAPI's own wrapping opens exit stacks and solves dependencies on every request; these calls have none
+    and answer bytes, so the route gets a plain ASGI function instead.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        raise NotImplementedError  # only its signature is read
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await call.answer(edge, Asked(scope, receive, scope["fanbell.caller"]))
+        except Gone:
+            return
+        except Exception as error:  # noqa: BLE001 - the one place where any failure of a call becomes an answer
+            answer = problem_answer(problem_of(error, scope))
+        await answer.send(send)
+
+    good = min(call.responses)
+    extra: dict[str, Any] = {"parameters": list(call.parameters)} if call.parameters else {}
+    if call.body is not None:
+        extra["requestBody"] = call.body
+    route = APIRoute(
+        call.path,
+        endpoint,
+        methods=[call.method],
+        summary=call.summary,
+        description=call.description,
+        tags=[call.tag],
+        status_code=good,
+        response_description=call.responses[good]["description"],
+        response_class=Response,
+        responses={**call.responses},
+        openapi_extra=extra,
+        operation_id=call.answer.__name__,
+        name=call.answer.__name__,
+    )
+    route.app = app
+    return route

@@ -1,0 +1,202 @@
+"""The one middleware: what every request passes before a call sees it, and every answer on its way out.
+
+In this order: Host and Origin (so that no web page reaches a loopback server, neither directly nor by a name
+that it points at us), the limit per address, the token, the limit per token; then the path is put back as it
+was sent, undecoded. Answers get security headers, CORS headers for origins that may call, and the rate
+limit's numbers.
+"""
+
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanbell.edge import problems
+from fanbell.edge.auth import ANYBODY, LOOPBACK_NAMES, Auth, Unauthorized, is_loopback
+from fanbell.edge.http.calls import problem_answer, problem_of
+from fanbell.edge.http.metrics import Metrics
+from fanbell.edge.http.ports import HttpSettings
+from fanbell.edge.problems import Problem, bad_request, forbidden
+from fanbell.edge.rate_limit import Allowance, RateLimit
+
+PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", "/v1/edge", "/openapi.json"})
+"""Paths that need no token: they tell nothing of anybody."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
+PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-max-age", b"600"),
+)
+EXPOSED: Final = b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
+_SINGLE: Final = {b"host": "host", b"origin": "origin", b"authorization": "authorization"}
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Gate:
+    """An ASGI app around another, `api`."""
+
+    def __init__(self, api: ASGIApp, settings: HttpSettings, auth: Auth, metrics: Metrics) -> None:
+        self.api = api
+        self._auth = auth
+        self._metrics = metrics
+        self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+        self._edge_port = settings.edge_port or settings.port + 1
+        self._per_address = (
+            RateLimit(settings.rate_limit_per_address) if settings.rate_limit_per_address else None
+        )
+        self._per_token = RateLimit(settings.rate_limit_per_token) if settings.rate_limit_per_token else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.api(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:  # the WebSocket edge has a port of its own
+            await send({"type": "websocket.close", "code": 1008, "reason": "see /v1/edge"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began_s = time.perf_counter()
+        headers: Headers = list(SECURITY)
+        status = 0
+        head = scope["method"] == "HEAD"
+
+        async def sender(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *headers]
+            elif head:
+                message["body"] = b""
+            await send(message)
+
+        inner = dict(scope, path=raw_path(scope), method="GET" if head else scope["method"])
+        try:
+            if self._admit(inner, headers):
+                await self.api(inner, receive, sender)
+            else:
+                await sender({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
+                await sender({"type": "http.response.body", "body": b""})
+        except Exception as error:
+            if status:
+                raise  # too late for an answer: the server closes the connection
+            await problem_answer(problem_of(error, inner)).send(sender)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.answered(
+            method, getattr(inner.get("route"), "path", "none"), status, time.perf_counter() - began_s
+        )
+
+    def _admit(self, scope: Scope, headers: Headers) -> bool:
+        """Let the request pass, or answer a preflight (False). Adds to `headers` of the answer. Raises Problem."""
+        told = single_headers(scope["headers"])
+        host = told.get("host", "")
+        if not self._hosts.allow(host):
+            detail = "This server is not asked by that name; the setting allowed_hosts adds names."
+            raise Problem(421, "host", detail) if host else bad_request("A Host header is needed.")
+        origin = told.get("origin")
+        if origin is not None:
+            self._check_origin(origin, host)
+            headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+            headers.append((b"access-control-expose-headers", EXPOSED))
+            headers.append((b"vary", b"origin"))
+            if scope["method"] == "OPTIONS":
+                return False
+        now_s = time.monotonic()
+        client = scope.get("client")
+        if self._per_address is not None and client and not _is_loopback(client[0]):
+            _limit(self._per_address.take(client[0], now_s), headers)
+        if scope["path"] in PUBLIC:
+            scope["fanbell.caller"] = ANYBODY
+            return True
+        try:
+            caller = self._auth.caller(told.get("authorization"))
+        except Unauthorized as error:
+            raise Problem(401, "unauthorized", str(error), headers={"www-authenticate": "Bearer"}) from None
+        if self._per_token is not None and caller.user is not None:
+            _limit(self._per_token.take(caller.user, now_s), headers)
+        scope["fanbell.caller"] = caller
+        return True
+
+    def _check_origin(self, origin: str, host: str) -> None:
+        """Own origins are the host that was asked, at our port or the edge's. Raises Problem."""
+        origin = origin.lower()
+        scheme, _, place = origin.partition("://")
+        if scheme in ("http", "https") and (
+            place == host.lower() or place == f"{host_name(host)}:{self._edge_port}"
+        ):
+            return
+        if origin not in self._origins:
+            raise forbidden("This origin may not call; the setting allowed_origins adds origins.")
+
+
+class Hosts:
+    """Names that a Host header may give, whatever the port."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(name.lower().strip("[]").rstrip(".") for name in names if name)
+
+    def allow(self, host: str) -> bool:
+        """Whether the value `host` of a Host header names us."""
+        return bool(host) and ("*" in self._names or host_name(host).strip("[]").rstrip(".") in self._names)
+
+
+@lru_cache(maxsize=64)
+def host_name(host: str) -> str:
+    """The name or address in the value of a Host header, in lower case; an IPv6 address with its brackets."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
+
+
+_is_loopback = lru_cache(maxsize=1_024)(is_loopback)
+
+
+def single_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Host, Origin and Authorization as text, of those given. Raises Problem if one is given twice."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key = _SINGLE.get(name)
+        if key is not None:
+            if key in found:
+                raise bad_request(f"The header {key} is given twice.")
+            found[key] = value.decode("latin-1")
+    return found
+
+
+def raw_path(scope: Scope) -> str:
+    """The path as it was sent, octets as Latin-1, without the query."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:  # a server that does not tell; none of ours
+        return quote(scope["path"])
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def _limit(allowance: Allowance, headers: Headers) -> None:
+    """Tell the limit's numbers (the last limit asked wins). Raises Problem past it."""
+    headers[:] = [pair for pair in headers if not pair[0].startswith(b"ratelimit-")]
+    headers.append((b"ratelimit-limit", b"%d" % allowance.limit))
+    headers.append((b"ratelimit-remaining", b"%d" % allowance.remaining))
+    headers.append((b"ratelimit-reset", b"%d" % allowance.reset_s))
+    if not allowance.allowed:
+        wait = {"retry-after": str(allowance.retry_after_s)}
+        raise Problem(
+            429, "rate-limit", f"Too many requests; try again in {allowance.retry_after_s} s.", headers=wait
+        )
+
+
+def not_routed(status: int, allow: str | None) -> Any:
+    """The problem of a request that no call is there for: 404, or 405 with the methods that are allowed."""
+    if status == 405:
+        return Problem(405, "method", f"This path takes {allow} only.", headers={"allow": allow or ""})
+    return problems.not_found("There is nothing at this path; see /openapi.json.")

@@ -1,0 +1,260 @@
+"""Every setting in one table, and where its value comes from: flags, then `FANBELL_*` variables, then a TOML file.
+
+The file is named by the flag `--config` or by FANBELL_CONFIG; its keys are the names below. An unknown name,
+in the file or among the variables, is an error: a misspelt setting would otherwise silently be the default.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+PREFIX: Final = "FANBELL_"
+CONFIG: Final = "FANBELL_CONFIG"
+CLIENT_VARIABLES: Final = (
+    "FANBELL_URL",
+    "FANBELL_TOKEN",
+)  # what the command line's clients read; not settings of a server
+SECONDS_MAX: Final = 86_400 * 365
+COUNT_MAX: Final = 10**12
+
+
+class BadSetting(ValueError):
+    """A setting that cannot be used; the message names it, where it stood, and what would be right."""
+
+
+class Rule(NamedTuple):
+    """What is known of a setting beside its name, type and default."""
+
+    meaning: str
+    unit: str = ""
+    least: float = 0
+    most: float = COUNT_MAX
+    secret: bool = False
+    among: tuple[str, ...] = ()
+
+
+def _setting(default: Any, meaning: str, unit: str = "", **more: Any) -> Any:
+    return field(default=default, metadata={"rule": Rule(meaning, unit, **more)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The values in force. Made by `load`; by hand in tests."""
+
+    data: Path = _setting(Path("fanbell-data"), "folder that holds the log, the inboxes and the snapshots")
+    host: str = _setting("127.0.0.1", "address to listen on; other than loopback needs a token secret")
+    port: int = _setting(8787, "port of the HTTP API; 0 takes a free one", "port", most=65_535)
+    edge_port: int = _setting(
+        0, "port of the WebSocket edge; 0 is the next after `port`", "port", most=65_535
+    )
+    edge_url: str = _setting(
+        "", "address of the WebSocket edge to tell clients, behind a proxy; empty derives it"
+    )
+    partitions: int = _setting(
+        8,
+        "partitions of a new data folder; an existing one keeps its number",
+        "partitions",
+        least=1,
+        most=1_024,
+    )
+    inbox_keep: int = _setting(
+        200, "an inbox is the newest so many notifications", "notifications", least=1, most=100_000
+    )
+    inbox_keep_days: int = _setting(
+        0, "older notifications leave the inbox; 0 is no limit", "days", most=36_500
+    )
+    token_secret: str = _setting(
+        "", "turns on tokens (JWT, HS256): what they are signed with, at least 32 bytes", secret=True
+    )
+    token_secret_previous: str = _setting(
+        "", "the secret before, still accepted while tokens are being renewed", secret=True
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), "names in the Host header that are answered, beside loopback's and `host`; * is any", "names"
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), "web origins that may call, such as https://example.org, beside the server's own", "origins"
+    )
+    rate_limit_per_token: float = _setting(
+        1_000.0, "requests of one user's tokens; 0 is off", "requests/s", most=1e6
+    )
+    rate_limit_per_address: float = _setting(
+        2_000.0, "requests of one address, loopback exempt; 0 is off", "requests/s", most=1e6
+    )
+    backlog_max: int = _setting(
+        200_000, "accepted but not yet in inboxes; past it publishers get 503", "records", least=1
+    )
+    snapshot_every_records: int = _setting(200_000, "a snapshot after so many records", "records", least=1)
+    snapshot_every_s: int = _setting(
+        300, "a snapshot after so long, if anything happened", "s", least=1, most=SECONDS_MAX
+    )
+    log_keep_hours: int = _setting(
+        0, "records older than that leave the log once no snapshot needs them; 0 keeps all", "h", most=876_000
+    )
+    sockets_max: int = _setting(
+        0, "sockets of the edge; 0 is as many as the limit of open files allows", "sockets"
+    )
+    mailbox_frames: int = _setting(
+        256, "frames waiting for a slow client; past it the client is asked to resume", "frames", least=1
+    )
+    mailbox_bytes: int = _setting(1_048_576, "the same in bytes", "B", least=1_024)
+    log_format: str = _setting(
+        "auto", "auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text")
+    )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The token secrets in force, the current one first; empty if tokens are off."""
+        return tuple(secret for secret in (self.token_secret, self.token_secret_previous) if secret)
+
+    def describe(self) -> list["Described"]:
+        """The table with the values in force, secrets redacted."""
+        return [
+            Described(
+                name=name,
+                variable=variable_of(name),
+                value=_shown(getattr(self, name), rule),
+                default=_shown(default, rule),
+                unit=rule.unit,
+                meaning=rule.meaning,
+            )
+            for name, (default, rule) in TABLE.items()
+        ]
+
+
+class Described(NamedTuple):
+    """One line of `fanbell settings`."""
+
+    name: str
+    variable: str
+    value: str
+    default: str
+    unit: str
+    meaning: str
+
+
+TABLE: Final[dict[str, tuple[Any, Rule]]] = {
+    item.name: (item.default, item.metadata["rule"]) for item in fields(Settings)
+}
+"""name: (default, what is known of it)"""
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of the setting `name`."""
+    return PREFIX + name.upper()
+
+
+def load(flags: Mapping[str, object], environ: Mapping[str, str], file: Path | None = None) -> Settings:
+    """The settings in force. A flag that is None was not given. Raises BadSetting.
+
+    `file` is the TOML file that a flag named; without one, FANBELL_CONFIG may name it.
+    """
+    config = file or (Path(environ[CONFIG]) if environ.get(CONFIG) else None)
+    values: dict[str, Any] = {}
+    if config is not None:
+        values.update(_from_file(config))
+    values.update(_from_environ(environ))
+    for name, given in flags.items():
+        if name not in TABLE:
+            raise BadSetting(f"flag {name!r}: no such setting{_hint(name, TABLE)}")
+        if given is not None:
+            values[name] = _value(name, given, f"flag --{name.replace('_', '-')}")
+    settings = Settings(**values)
+    if settings.token_secret_previous and not settings.token_secret:
+        raise BadSetting("token_secret_previous is set without token_secret: set the current secret too")
+    return settings
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path} is not valid TOML: {error}") from None
+    for name in tree:
+        if name not in TABLE:
+            raise BadSetting(f"{path}: no setting is named {name!r}{_hint(name, TABLE)}")
+    return {name: _value(name, given, str(path)) for name, given in tree.items()}
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    known = {variable_of(name): name for name in TABLE}
+    values = {}
+    for variable, given in environ.items():
+        if not variable.startswith(PREFIX) or variable == CONFIG or variable in CLIENT_VARIABLES:
+            continue
+        if variable not in known:
+            raise BadSetting(f"{variable}: no such setting{_hint(variable, known)}")
+        values[known[variable]] = _value(known[variable], given, variable)
+    return values
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else "; `fanbell settings` lists them"
+
+
+def _value(name: str, given: object, where: str) -> Any:
+    default, rule = TABLE[name]
+    try:
+        value = _CONVERT[type(default)](given)
+    except (ValueError, TypeError, OverflowError):
+        wanted = _WANTED[type(default)]
+        shown = "" if rule.secret else f", not {given!r}"
+        raise BadSetting(f"{where}: {name} must be {wanted}{shown}") from None
+    if isinstance(value, int | float) and not rule.least <= value <= rule.most:
+        raise BadSetting(f"{where}: {name} must lie between {rule.least:g} and {rule.most:g}, not {value:g}")
+    if rule.among and value not in rule.among:
+        raise BadSetting(f"{where}: {name} must be one of {', '.join(rule.among)}, not {value!r}")
+    return value
+
+
+def _whole(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise TypeError
+    return int(given)
+
+
+def _number(given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise TypeError
+    return float(given)
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        raise TypeError
+    return given
+
+
+def _folder(given: object) -> Path:
+    if not isinstance(given, str | Path) or not str(given):
+        raise TypeError
+    return Path(given)
+
+
+def _names(given: object) -> tuple[str, ...]:
+    if isinstance(given, str):
+        given = given.split(",")
+    if not isinstance(given, list | tuple):
+        raise TypeError
+    return tuple(name for item in given if (name := _text(item).strip()))
+
+
+_CONVERT: Final = {int: _whole, float: _number, str: _text, tuple: _names}
+_CONVERT[type(Path())] = _folder
+_WANTED: Final = {
+    int: "a whole number", float: "a number", str: "a string", tuple: "names separated by commas", type(Path()): "a folder",
+}  # fmt: skip
+
+
+def _shown(value: object, rule: Rule) -> str:
+    if rule.secret:
+        return "(set)" if value else ""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
