@@ -1,12 +1,16 @@
-"""Where replicas save their state: a port. Adapter: `snapshots_folder.py`."""
+"""Where replicas save their state: a port. Adapters: `snapshots_folder.py`, `snapshots_memory.py`."""
 
 from typing import Protocol
 
 from msgspec import Struct
 
 
+class SnapshotFailed(Exception):
+    """A snapshot could not be saved or dropped. A replica may go on: those kept before are still kept."""
+
+
 class Snapshot(Struct, frozen=True, gc=False):
-    """A saved state. `offset`: of the last record applied to it; `identity`: of the log it was folded from."""
+    """A saved state. `offset`: of the last record applied to it; `identity`: of the log it is folded from."""
 
     stage: str
     partition: int
@@ -18,11 +22,17 @@ class Snapshot(Struct, frozen=True, gc=False):
 
 class Snapshots(Protocol):
     async def save(self, snapshot: Snapshot) -> None:
-        """Keep `snapshot` durably, whole or not at all, and the one before it; older ones may be forgotten."""
+        """Keep `snapshot` durably, whole or not at all, and the one before it; older ones may be forgotten.
+
+        Raises SnapshotFailed.
+        """
         ...
 
     async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
-        """What is kept and whole, newest first. Torn or foreign ones are left out, with a warning in the log."""
+        """What is kept and whole, the one saved last first.
+
+        Torn, damaged or newer ones are left out, with a warning.
+        """
         ...
 
     async def drop(self, stage: str, partition: int) -> None:
