@@ -1,0 +1,407 @@
+"""What every store of inboxes does, asked of each adapter."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fanbell.projections import rows as view
+from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Body, Profile, Store, Traced
+from fanbell.projections.store_memory import MemoryStore
+from fanbell.projections.store_sqlite import SqliteStore
+from fanbell.schemas.records import Preference, Told
+from fanbell.streams.sqlite import open_database
+from tests.projections.told import NAMES, content, histories, mark, notice, outcome, retraction, update, wish
+
+T = TypeVar("T")
+
+SMALL = 5
+"""Rows kept by the stores below, so that trimming happens."""
+
+
+class Made(Protocol):
+    def __call__(self, keep: int = 200, keep_age_ms: int | None = None) -> Store: ...
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
+    """Makes a store of each adapter; the SQLite one trims as late as it can, or at once, as `trim_rows` says."""
+    closing: list[Callable[[], None]] = []
+
+    def make(keep: int = 200, keep_age_ms: int | None = None) -> Store:
+        if request.param == "memory":
+            return MemoryStore(keep, keep_age_ms)
+        connection = open_database(tmp_path / f"{len(closing)}.db")
+        store = SqliteStore(connection, keep, keep_age_ms)
+        closing.extend((store.close, connection.close))
+        return store
+
+    yield make
+    for close in closing:
+        close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+async def told(store: Store, *records: Told, partition: int = 0) -> None:
+    """Apply `records`, whose offsets are their seqs."""
+    await store.apply({partition: records}, {partition: records[-1].seq})
+
+
+async def seqs(store: Store, user: str) -> list[int]:
+    return [row.seq for row in await store.rows(user)]
+
+
+def test_notice_is_a_row_in_each_recipients_inbox(made: Made) -> None:
+    """
+    A notice shows in the inbox of each recipient, unread and unseen, and in no other.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, notice(1, ["ben", "cem"], scope="room", expires_at=9))
+        (row,) = await store.rows("ben")
+        assert (1, 1, 0, "post", "room", 9, 1) == (
+            row.seq, row.changed_seq, row.flags, row.kind, row.scope, row.expires_at, row.body,
+        )  # fmt: skip
+        assert [row] == await store.rows("cem")
+        assert [] == await store.rows("ana")
+
+    run(story())
+
+
+def test_body_says_what_the_notice_says(made: Made) -> None:
+    """
+    The body of a row is what its notice says: id, reason, actor, time and content.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, notice(1, ["ben"], "x", actor="ana", at_ms=77, data=b'{"a":"\xc3\xa9"}'))
+        expected = Body("x", "post", 1, ("ana",), 77, content("x", actor="ana", at_ms=77, data=b'{"a":"\xc3\xa9"}'))
+        for _ in range(2):  # the second time from a cache, if there is one
+            assert {1: expected} == await store.bodies("ben", [1, 2])
+        assert {} == await store.bodies("nobody", [1])
+
+    run(story())
+
+
+def test_newest_first_and_no_more_than_kept(made: Made) -> None:
+    """
+    An inbox is the newest rows, newest first, and never more than it keeps.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        await told(store, *[notice(seq, ["ben"]) for seq in range(1, 8)])
+        assert [7, 6, 5, 4, 3] == await seqs(store, "ben")
+
+    run(story())
+
+
+def test_retraction_brings_nothing_old_back(made: Made) -> None:
+    """
+    A row that left the inbox for newer ones does not come back when one of those is retracted.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        await told(store, *[notice(seq, ["ben"]) for seq in range(1, 8)], retraction(8, ["ben"], 6))
+        assert [7, 5, 4, 3] == await seqs(store, "ben")
+        await told(store, mark(9, "ben", "read", up_to=9))
+        await told(store, notice(10, ["ben"]), notice(11, ["ben"]))
+        assert [11, 10, 7, 5, 4] == await seqs(store, "ben")
+
+    run(story())
+
+
+def test_grown_group_moves_to_the_front(made: Made) -> None:
+    """
+    A group that grew is one row, first in the list, unread again, with the same id.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, update(1, ["ben"]), notice(2, ["ben"]), mark(3, "ben", "archive", 1, 2))
+        await told(store, update(4, ["ben"], prev=1, actors=("cem", "ana"), count=2))
+        first, second = await store.rows("ben")
+        assert (4, 4, 0, "like") == (first.seq, first.changed_seq, first.flags, first.kind)
+        assert (2, 3) == (second.seq, second.changed_seq)
+        body = (await store.bodies("ben", [first.body]))[first.body]
+        assert ("g1", 2, ("cem", "ana"), 500) == (body.id, body.count, body.actors, body.created_ms)
+        assert {"g1": 4} == await store.seqs_of("ben", ["g1", "g1.1", "unknown"])
+
+    run(story())
+
+
+def test_group_grown_twice_in_one_batch_is_one_row(made: Made) -> None:
+    """
+    A group is one row, however often it grew between two reads.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, update(1, ["ben"]), update(2, ["ben"], prev=1), update(3, ["ben"], prev=2))
+        assert [3] == await seqs(store, "ben")
+
+    run(story())
+
+
+def test_quiet_correction_keeps_place_and_flags(made: Made) -> None:
+    """
+    A group that lost an actor shows so where it stands: neither moved nor unread.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, update(1, ["ben"], actors=("cem", "ana")), notice(2, ["ben"]), mark(3, "ben", "read", 1))
+        await told(store, update(4, ["ben"], row_seq=1, prev=1, announces=False, actors=("ana",), scope="room"))
+        row = (await store.rows("ben"))[1]
+        assert (1, 4, READ | SEEN, "room", 4) == (row.seq, row.changed_seq, row.flags, row.scope, row.body)
+        assert ("ana",) == (await store.bodies("ben", [4]))[4].actors
+
+    run(story())
+
+
+def test_quiet_correction_of_no_row_is_nothing(made: Made) -> None:
+    """
+    A correction of a row that the inbox no longer has does nothing.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        await told(store, update(1, ["ben"]), *[notice(seq, ["ben"]) for seq in range(2, 8)])
+        await told(store, update(8, ["ben", "new"], row_seq=1, prev=1, announces=False))
+        assert [7, 6, 5, 4, 3] == await seqs(store, "ben")
+        assert [] == await store.rows("new")
+
+    run(story())
+
+
+def test_restored_row_is_no_news(made: Made) -> None:
+    """
+    A row that was retracted and is put back stands at its old place, read and seen.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, update(1, ["ben"]), notice(2, ["ben"]), retraction(3, ["ben"], 1))
+        assert [2] == await seqs(store, "ben")
+        await told(store, update(4, ["ben"], row_seq=1, announces=False))
+        row = (await store.rows("ben"))[1]
+        assert (1, 4, READ | SEEN, 4) == (row.seq, row.changed_seq, row.flags, row.body)
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("verbs", "flags"),
+    [
+        (["read"], READ | SEEN),
+        (["read", "unread"], SEEN),
+        (["seen"], SEEN),
+        (["archive"], ARCHIVED | READ | SEEN),
+        (["archive", "unarchive"], READ | SEEN),
+        (["click"], CLICKED | READ | SEEN),
+    ],
+)
+def test_marks(made: Made, verbs: list[str], flags: int) -> None:
+    """
+    A mark sets and clears what its verb says, on the rows that it names.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, notice(1, ["ben"]), notice(2, ["ben"]), notice(3, ["cem"]))
+        for seq, verb in enumerate(verbs, 4):
+            await told(store, mark(seq, "ben", verb, 1, 99))
+        assert [(2, 0), (1, flags)] == [(row.seq, row.flags) for row in await store.rows("ben")]
+        assert [0] == [row.flags for row in await store.rows("cem")]
+
+    run(story())
+
+
+def test_mark_all_goes_up_to_its_bound(made: Made) -> None:
+    """
+    A mark on everything up to a seq leaves what came after it, and what it does not change keeps its seq of change.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, *[notice(seq, ["ben"]) for seq in (1, 2, 3)], mark(4, "ben", "read", 1))
+        await told(store, mark(5, "ben", "read", up_to=2))
+        assert [(3, 3, 0), (2, 5, READ | SEEN), (1, 4, READ | SEEN)] == [
+            (row.seq, row.changed_seq, row.flags) for row in await store.rows("ben")
+        ]
+        assert [2] == [row.seq for row in await store.changed_since("ben", 4)]
+
+    run(story())
+
+
+def test_mark_never_brings_a_row_to_life(made: Made) -> None:
+    """
+    A mark on a row that was retracted or has moved marks nothing.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, notice(1, ["ben"]), update(2, ["ben"]), retraction(3, ["ben"], 1), update(4, ["ben"], prev=2))
+        await told(store, mark(5, "ben", "read", 1, 2), mark(6, "nobody", "read", up_to=9))
+        assert [(4, 0)] == [(row.seq, row.flags) for row in await store.rows("ben")]
+        assert [] == await store.rows("nobody")
+
+    run(story())
+
+
+def test_seqs_name_rows_within_a_partition(made: Made) -> None:
+    """
+    Users of two partitions have rows of the same seq, each with its own body.
+    """
+
+    async def story() -> None:
+        store = made()
+        batches = {0: [notice(1, ["ben"], "x")], 5: [notice(1, ["cem"], "y")]}
+        await store.apply(batches, {0: 10, 5: 11})
+        assert "x" == (await store.bodies("ben", [1]))[1].id
+        assert "y" == (await store.bodies("cem", [1]))[1].id
+        assert {0: 10, 5: 11} == await store.positions()
+
+    run(story())
+
+
+def test_age_ends_a_row(made: Made) -> None:
+    """
+    Where an inbox has an age, a row expires at that age, or earlier if its kind says so.
+    """
+
+    async def story() -> None:
+        store = made(keep_age_ms=100)
+        await told(store, notice(1, ["ben"], at_ms=1_000), notice(2, ["ben"], at_ms=1_000, expires_at=1_050))
+        assert [1_050, 1_100] == [row.expires_at for row in await store.rows("ben")]
+
+    run(story())
+
+
+def test_lists_hold_what_was_wished(made: Made) -> None:
+    """
+    Follows, mutes and blocks are listed in the order of ids, page by page, until they are taken back.
+    """
+
+    async def story() -> None:
+        store = made()
+        follows = [wish(seq, "follow", "ben", name) for seq, name in enumerate(NAMES, 1)]
+        await told(store, *follows, wish(20, "follow", "ben", "gone"), wish(21, "unfollow", "ben", "gone"))
+        await told(store, wish(22, "mute", "ben", "p1", aspect="entity"), wish(23, "follow", "ben", NAMES[0]))
+        assert sorted(NAMES) == await store.listed("ben", "follows", None, 100)
+        assert sorted(NAMES)[3:5] == await store.listed("ben", "follows", sorted(NAMES)[2], 2)
+        assert ["entity:p1"] == await store.listed("ben", "mutes", None, 100)
+        await told(store, wish(24, "unmute", "ben", "p1", aspect="entity"))
+        assert [] == await store.listed("ben", "mutes", None, 100)
+        assert [] == await store.listed("nobody", "blocks", None, 100)
+
+    run(story())
+
+
+def test_block_ends_follows_both_ways(made: Made) -> None:
+    """
+    A block ends the follows between the two, each where the one who follows lives.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, wish(1, "follow", "ben", "ana"))
+        await told(store, wish(1, "follow", "ana", "ben"), partition=1)
+        await told(store, wish(2, "block", "ben", "ana", "user"))
+        assert [] == await store.listed("ben", "follows", None, 9)
+        assert ["ana"] == await store.listed("ben", "blocks", None, 9)
+        assert ["ben"] == await store.listed("ana", "follows", None, 9)
+        await told(store, wish(2, "block", "ben", "ana", "other"), partition=1)
+        assert [] == await store.listed("ana", "follows", None, 9)
+        assert [] == await store.listed("ana", "blocks", None, 9)
+
+    run(story())
+
+
+def test_profile_and_preferences_replace(made: Made) -> None:
+    """
+    A profile and preferences are replaced whole; who has none has none.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, wish(1, "profile", "ben", name="Ben", locale="de"), wish(2, "profile", "名前", name="🐙"))
+        await told(store, wish(3, "profile", "ben", avatar_url="https://x/y"))
+        some = [Preference("*", "email", "*", "off"), Preference("like", "*", "room", "digest")]
+        await told(store, wish(4, "preferences", "ben", preferences=some))
+        profiles = {"ben": Profile(avatar_url="https://x/y"), "名前": Profile(name="🐙")}
+        assert profiles == await store.profiles(["ben", "名前", "ana"])
+        assert some == await store.preferences("ben")
+        await told(store, wish(5, "preferences", "ben", preferences=[]))
+        assert [] == await store.preferences("ben")
+        assert [] == await store.preferences("ana")
+
+    run(story())
+
+
+def test_trace_adds_up_partitions(made: Made) -> None:
+    """
+    A trace counts who heard, and who did not by which rule, over all partitions.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, notice(1, ["ben", "cem"], "x"), outcome(2, "x", muted=2, blocked=1))
+        await told(store, notice(1, ["dil"], "x"), outcome(2, "x", heard=4, muted=1), partition=1)
+        assert Traced(7, {"muted": 3, "blocked": 1}) == await store.traced("x")
+        assert await store.traced("y") is None
+
+    run(story())
+
+
+async def everything(store: Store, people: Sequence[str], now_ms: int = 3_000) -> list[object]:
+    """All that readers can learn."""
+    found: list[object] = [await store.positions(), await store.profiles(people)]
+    for user in people:
+        rows = await store.rows(user)
+        bodies = await store.bodies(user, [row.body for row in rows])
+        ids = [body.id for body in bodies.values()]
+        found += [user, rows, bodies, await store.seqs_of(user, ids), view.counts(rows, now_ms)]
+        found += [await store.listed(user, what, None, 99) for what in ("follows", "mutes", "blocks")]
+        found += [await store.preferences(user), await store.changed_since(user, 7)]
+    return [*found, *[await store.traced(f"a{seq}") for seq in range(1, 61)]]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(history=histories(), cuts=st.lists(st.integers(0, 60)), trim_rows=st.sampled_from((1, 3, 20_000)))
+def test_both_adapters_agree(history: list[Told], cuts: list[int], trim_rows: int, tmp_path_factory: Any) -> None:
+    """
+    Whatever a partition carries, however it is cut into batches, applied once or twice, both adapters show the same.
+    """
+
+    async def story() -> None:
+        folder = tmp_path_factory.mktemp("agree")
+        connection = open_database(folder / "x.db")
+        memory, sqlite = MemoryStore(SMALL), SqliteStore(connection, SMALL, trim_rows=trim_rows)
+        bounds = [0, *sorted({cut for cut in cuts if cut < len(history)}), len(history)]
+        for first, end in zip(bounds, bounds[1:], strict=False):
+            if first < end:
+                for store in (memory, sqlite, sqlite):  # the second time it has these already
+                    await told(store, *history[first:end], partition=3)
+        assert await everything(memory, NAMES) == await everything(sqlite, NAMES)
+        check_bodies(connection)
+        sqlite.close()
+        connection.close()
+
+    run(story())
+
+
+def check_bodies(connection: Any) -> None:
+    """Bodies count the rows that show them, and none is kept that no row shows."""
+    sql = "SELECT 3 << 36 | (seq + body_later), count(*) FROM inbox GROUP BY 1 ORDER BY 1"
+    assert connection.execute("SELECT id, refs FROM bodies ORDER BY id").fetchall() == connection.execute(sql).fetchall()
