@@ -1,0 +1,92 @@
+"""The command line: `fanbell VERB`. One file for each sort of verb; `exits.py` says how commands end."""
+
+import sys
+from typing import Final
+
+import typer
+
+from fanbell.infra.cli import asking, doctor, operating, publishing, serving, show
+from fanbell.infra.cli.exits import Exit, Failed
+from fanbell.infra.settings import BadSetting
+
+RUN: Final = "Run"
+USE: Final = "Use"
+OPERATE: Final = "Operate"
+
+app: Final = typer.Typer(
+    help="Fanbell: from what people do to what other people hear about it.",
+    epilog="Exit codes: " + ", ".join(f"{code.value} {code.label}" for code in Exit) + ".",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up", rich_help_panel=RUN, context_settings=serving.MORE, epilog=serving.EPILOG)(serving.up)
+app.command("demo", rich_help_panel=RUN, context_settings=serving.MORE, epilog=serving.EPILOG)(serving.demo)
+app.command("load", rich_help_panel=RUN, context_settings=serving.MORE, epilog=serving.EPILOG)(
+    serving.load_file
+)
+app.command("publish", rich_help_panel=USE)(publishing.publish)
+app.command("inbox", rich_help_panel=USE)(asking.inbox)
+app.command("tail", rich_help_panel=USE)(asking.tail)
+app.command("trace", rich_help_panel=USE)(asking.trace)
+app.command("stats", rich_help_panel=OPERATE)(asking.stats)
+app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
+app.add_typer(operating.dead, name="dead", rich_help_panel=OPERATE)
+app.command("token", rich_help_panel=OPERATE)(operating.token)
+app.command("settings", rich_help_panel=OPERATE, context_settings=serving.MORE)(serving.settings)
+app.command("doctor", rich_help_panel=OPERATE, context_settings=serving.MORE)(doctor.doctor)
+app.command("version", rich_help_panel=OPERATE)(serving.version)
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run one command and return its exit code; `args` None are those of the process."""
+    try:
+        app(args, prog_name="fanbell")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise  # a fault of ours: the traceback is what we want to see
+        if failure.message:
+            show.failed(failure)
+        return failure.code
+    return Exit.OK
+
+
+def failure_of(error: Exception) -> Failed | None:
+    """How to tell a person of `error`; None if nobody expected it."""
+    if isinstance(error, Failed):
+        return error
+    if isinstance(error, BadSetting):
+        return Failed(Exit.USAGE, str(error), "`fanbell settings` lists the settings")
+    for name, code, hint in _EXPECTED:
+        if any(cls.__name__ == name for cls in type(error).__mro__):
+            return Failed(code, str(error), hint)
+    return None
+
+
+_EXPECTED: Final = (
+    # By name: importing these modules costs more than `--help` takes.
+    ("UnsafeBind", Exit.USAGE, ""),
+    ("BadSecret", Exit.USAGE, ""),
+    ("BadRules", Exit.REFUSED, ""),
+    ("StoreFailed", Exit.FAILED, "`fanbell doctor` looks for the cause"),
+    ("LogFailed", Exit.FAILED, "`fanbell doctor` looks for the cause"),
+    ("FolderInUse", Exit.FAILED, ""),
+    ("FolderUnusable", Exit.FAILED, ""),
+    ("OSError", Exit.FAILED, "`fanbell doctor` looks for the cause"),
+)
+
+
+def main() -> None:
+    """The `fanbell` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal that cannot show a character is no reason to fail
+    sys.exit(run())

@@ -1,0 +1,154 @@
+"""`fanbell up`, `demo`, `load`, `settings`, `version`: what runs here rather than asks a server."""
+
+import os
+import platform
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from fanbell import __version__
+from fanbell.infra.cli import options, show
+from fanbell.infra.cli.exits import Exit, Failed
+from fanbell.infra.settings import TABLE, Settings, load
+
+MORE: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Every setting is a flag, also those that no command spells out: `--inbox-keep 500`, `--inbox-keep=500`."""
+EPILOG: Final = "Every setting is a flag here, such as --inbox-keep 500; `fanbell settings` lists them."
+
+
+def flags_of(args: Sequence[str]) -> dict[str, object]:
+    """Settings out of flags that a command does not spell out. Raises Failed."""
+    flags: dict[str, object] = {}
+    rest = list(args)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        if not flag.startswith("--") or name not in TABLE:
+            raise Failed(
+                Exit.USAGE,
+                f"there is no option {flag}",
+                "`fanbell settings` lists the settings; each is a flag",
+            )
+        if TABLE[name][1].secret:
+            raise Failed(
+                Exit.USAGE,
+                f"{flag} would show the secret to everybody on this machine",
+                f"set FANBELL_{name.upper()}",
+            )
+        if not equals:
+            if not rest:
+                raise Failed(Exit.USAGE, f"{flag} needs a value")
+            value = rest.pop(0)
+        flags[name] = value
+    return flags
+
+
+def settings_of(context: typer.Context, config: str | None, **spelt: object) -> Settings:
+    """The settings in force for a command. Raises BadSetting, Failed."""
+    return load(flags_of(context.args) | spelt, os.environ, Path(config) if config else None)
+
+
+def up(
+    context: typer.Context,
+    data: options.Data = None,
+    port: options.Port = None,
+    host: options.Host = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Run Fanbell in one process: HTTP API and WebSocket edge. Stopped by Ctrl-C or SIGTERM; loses nothing."""
+    settings = settings_of(context, config, data=data, port=port, host=host)
+    from fanbell.infra import up as embedded
+
+    _end(embedded.run(settings, json=json))
+
+
+def demo(
+    context: typer.Context,
+    port: options.Port = None,
+    data: options.Data = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the synthetic town.")] = 1,
+    config: options.Config = None,
+) -> None:
+    """Run Fanbell with a small synthetic town in it, and print the address of a page to look at."""
+    settings = settings_of(context, config, port=port, data=data or os.environ.get("FANBELL_DATA", ".demo"))
+    from fanbell.infra import demo_up
+
+    _end(demo_up.run(settings, seed=seed))
+
+
+def load_file(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="File of JSON lines, one activity each.", show_default=False)],
+    data: options.Data = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Load history straight into a stopped server's data folder. Faster than publish, and runs without a clock."""
+    path = Path(file)
+    if not path.is_file():
+        raise Failed(Exit.USAGE, f"there is no file {file!r}")
+    settings = settings_of(context, config, data=data)
+    from fanbell.infra import load as loading
+
+    with show.Meter(path.stat().st_size, "loading") as meter:
+        found = loading.run(path, settings, progress=_progress(meter))
+    if json:
+        show.as_json(found)
+    else:
+        show.out().print(show.pairs(found))
+
+
+def _progress(meter: show.Meter) -> Callable[[int, int], None]:
+    return meter.advance
+
+
+def _end(code: object) -> None:
+    """Leave with what a long-running command returned; None is well."""
+    if isinstance(code, int) and code:
+        raise typer.Exit(code)
+
+
+def settings(context: typer.Context, config: options.Config = None, json: options.Json = False) -> None:
+    """List every setting: its value in force, and what it means."""
+    described = settings_of(context, config).describe()
+    if json:
+        show.as_json([line._asdict() for line in described])
+        return
+    table = show.table("setting", "value", "meaning")
+    for line in described:
+        changed = line.value != line.default
+        value = show.text(line.value or "–", "bold green" if changed else "")
+        unit = (
+            show.text(f" {line.unit}", "dim")
+            if line.unit not in ("", "port") and line.value
+            else show.text("")
+        )
+        default = show.text(f" (default {line.default or '–'})", "dim") if changed else show.text("")
+        table.add_row(show.text(line.name, "cyan"), value + unit, show.text(line.meaning) + default)
+    console = show.out()
+    console.print(table)
+    console.print(
+        show.text(
+            "\nA flag (--inbox-keep) outranks a variable (FANBELL_INBOX_KEEP), which outranks the file of --config.",
+            "dim",
+        )
+    )
+
+
+def version(json: options.Json = False) -> None:
+    """Print versions: of Fanbell, Python and SQLite."""
+    found: dict[str, Any] = {
+        "fanbell": __version__, "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version, "platform": f"{sys.platform} {platform.machine()}",
+    }  # fmt: skip
+    if json:
+        show.as_json(found)
+    else:
+        show.as_line(
+            f"fanbell {__version__} (Python {found['python']}, SQLite {found['sqlite']}, {found['platform']})"
+        )
