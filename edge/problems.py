@@ -1,4 +1,4 @@
-"""Errors as people and programs read them: problem+json (RFC 9457), `{type, title, status, detail, errors}`."""
+"""Errors as people and programs read them: problem+json (RFC 9457) with a list of what is wrong where."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -11,7 +11,7 @@ ERRORS_MAX: Final = 100  # listed in one answer; the detail says how many there 
 
 
 class Problem(Exception):
-    """A refusal, to be answered as such. `type` names the sort of problem: `fanbell:` and a word that stays."""
+    """A refusal, to be answered as such. `type` is a word for the sort of problem; it stays the same."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Problem(Exception):
 
 
 def fault(field: str, message: str, item: int | None = None) -> dict[str, Any]:
-    """One entry of `errors`: which item of an array (from 0; null if there is none), which field, what is wrong."""
+    """One entry of `errors`: which item of an array (from 0; null if none), which field, what is wrong."""
     return {"item": item, "field": field, "message": message}
 
 

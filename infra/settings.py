@@ -1,4 +1,4 @@
-"""Every setting in one table, and where its value comes from: flags, then `FANBELL_*` variables, then a TOML file.
+"""Every setting in one table. Values come from flags, then `FANBELL_*` variables, then a TOML file.
 
 The file is named by the flag `--config` or by FANBELL_CONFIG; its keys are the names below. An unknown name,
 in the file or among the variables, is an error: a misspelt setting would otherwise silently be the default.
@@ -6,10 +6,10 @@ in the file or among the variables, is an error: a misspelt setting would otherw
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
 PREFIX: Final = "FANBELL_"
 CONFIG: Final = "FANBELL_CONFIG"
@@ -36,74 +36,67 @@ class Rule(NamedTuple):
     among: tuple[str, ...] = ()
 
 
-def _setting(default: Any, meaning: str, unit: str = "", **more: Any) -> Any:
-    return field(default=default, metadata={"rule": Rule(meaning, unit, **more)})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The values in force. Made by `load`; by hand in tests."""
 
-    data: Path = _setting(Path("fanbell-data"), "folder that holds the log, the inboxes and the snapshots")
-    host: str = _setting("127.0.0.1", "address to listen on; other than loopback needs a token secret")
-    port: int = _setting(8787, "port of the HTTP API; 0 takes a free one", "port", most=65_535)
-    edge_port: int = _setting(
-        0, "port of the WebSocket edge; 0 is the next after `port`", "port", most=65_535
+    data: Annotated[Path, Rule("folder that holds the log, the inboxes and the snapshots")] = Path(
+        "fanbell-data"
     )
-    edge_url: str = _setting(
-        "", "address of the WebSocket edge to tell clients, behind a proxy; empty derives it"
-    )
-    partitions: int = _setting(
-        8,
-        "partitions of a new data folder; an existing one keeps its number",
-        "partitions",
-        least=1,
-        most=1_024,
-    )
-    inbox_keep: int = _setting(
-        200, "an inbox is the newest so many notifications", "notifications", least=1, most=100_000
-    )
-    inbox_keep_days: int = _setting(
-        0, "older notifications leave the inbox; 0 is no limit", "days", most=36_500
-    )
-    token_secret: str = _setting(
-        "", "turns on tokens (JWT, HS256): what they are signed with, at least 32 bytes", secret=True
-    )
-    token_secret_previous: str = _setting(
-        "", "the secret before, still accepted while tokens are being renewed", secret=True
-    )
-    allowed_hosts: tuple[str, ...] = _setting(
-        (), "names in the Host header that are answered, beside loopback's and `host`; * is any", "names"
-    )
-    allowed_origins: tuple[str, ...] = _setting(
-        (), "web origins that may call, such as https://example.org, beside the server's own", "origins"
-    )
-    rate_limit_per_token: float = _setting(
-        1_000.0, "requests of one user's tokens; 0 is off", "requests/s", most=1e6
-    )
-    rate_limit_per_address: float = _setting(
-        2_000.0, "requests of one address, loopback exempt; 0 is off", "requests/s", most=1e6
-    )
-    backlog_max: int = _setting(
-        200_000, "accepted but not yet in inboxes; past it publishers get 503", "records", least=1
-    )
-    snapshot_every_records: int = _setting(200_000, "a snapshot after so many records", "records", least=1)
-    snapshot_every_s: int = _setting(
-        300, "a snapshot after so long, if anything happened", "s", least=1, most=SECONDS_MAX
-    )
-    log_keep_hours: int = _setting(
-        0, "records older than that leave the log once no snapshot needs them; 0 keeps all", "h", most=876_000
-    )
-    sockets_max: int = _setting(
-        0, "sockets of the edge; 0 is as many as the limit of open files allows", "sockets"
-    )
-    mailbox_frames: int = _setting(
-        256, "frames waiting for a slow client; past it the client is asked to resume", "frames", least=1
-    )
-    mailbox_bytes: int = _setting(1_048_576, "the same in bytes", "B", least=1_024)
-    log_format: str = _setting(
-        "auto", "auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text")
-    )
+    host: Annotated[str, Rule("address to listen on; other than loopback needs a token secret")] = "127.0.0.1"
+    port: Annotated[int, Rule("port of the HTTP API; 0 takes a free one", most=65_535)] = 8787
+    edge_port: Annotated[int, Rule("port of the WebSocket edge; 0 is the next after `port`", most=65_535)] = 0
+    edge_url: Annotated[
+        str, Rule("address of the edge to tell clients, behind a proxy; empty derives it")
+    ] = ""
+    partitions: Annotated[
+        int, Rule("partitions of a new data folder; an existing one keeps its number", least=1, most=1_024)
+    ] = 8
+    inbox_keep: Annotated[
+        int, Rule("an inbox is the newest so many", "notifications", least=1, most=100_000)
+    ] = 200
+    inbox_keep_days: Annotated[
+        int, Rule("older notifications leave the inbox; 0 is no limit", "days", most=36_500)
+    ] = 0
+    token_secret: Annotated[
+        str, Rule("turns on tokens (JWT, HS256): what they are signed with, at least 32 bytes", secret=True)
+    ] = ""
+    token_secret_previous: Annotated[
+        str, Rule("the secret before it, still accepted while tokens are being renewed", secret=True)
+    ] = ""
+    allowed_hosts: Annotated[
+        tuple[str, ...], Rule("names in the Host header to answer, beside loopback's and `host`; * is any")
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Rule("web origins that may call, such as https://example.org, beside the server's own"),
+    ] = ()
+    rate_limit_per_token: Annotated[
+        float, Rule("requests in the name of one token's user; 0 is off", "requests/s", most=1e6)
+    ] = 1_000.0
+    rate_limit_per_address: Annotated[
+        float, Rule("requests from one address, loopback exempt; 0 is off", "requests/s", most=1e6)
+    ] = 2_000.0
+    backlog_max: Annotated[
+        int, Rule("accepted but not yet in inboxes; past it publishers get 503", "records", least=1)
+    ] = 200_000
+    snapshot_every_records: Annotated[int, Rule("a snapshot after so many", "records", least=1)] = 200_000
+    snapshot_every_s: Annotated[
+        int, Rule("a snapshot after so long, if anything happened", "s", least=1, most=SECONDS_MAX)
+    ] = 300
+    log_keep_hours: Annotated[
+        int, Rule("older records leave the log once no snapshot needs them; 0 keeps all", "h", most=876_000)
+    ] = 0
+    sockets_max: Annotated[
+        int, Rule("sockets of the edge; 0 is what the limit of open files allows", "sockets")
+    ] = 0
+    mailbox_frames: Annotated[
+        int, Rule("waiting for a slow client; past it the client is asked to resume", "frames", least=1)
+    ] = 256
+    mailbox_bytes: Annotated[int, Rule("the same in bytes", "B", least=1_024)] = 1_048_576
+    log_format: Annotated[
+        str, Rule("auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text"))
+    ] = "auto"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -136,8 +129,9 @@ class Described(NamedTuple):
     meaning: str
 
 
+_HINTS: Final = get_type_hints(Settings, include_extras=True)
 TABLE: Final[dict[str, tuple[Any, Rule]]] = {
-    item.name: (item.default, item.metadata["rule"]) for item in fields(Settings)
+    item.name: (item.default, _HINTS[item.name].__metadata__[0]) for item in fields(Settings)
 }
 """name: (default, what is known of it)"""
 
@@ -207,7 +201,7 @@ def _value(name: str, given: object, where: str) -> Any:
         shown = "" if rule.secret else f", not {given!r}"
         raise BadSetting(f"{where}: {name} must be {wanted}{shown}") from None
     if isinstance(value, int | float) and not rule.least <= value <= rule.most:
-        raise BadSetting(f"{where}: {name} must lie between {rule.least:g} and {rule.most:g}, not {value:g}")
+        raise BadSetting(f"{where}: {name} must lie between {rule.least:,} and {rule.most:,.0f}, not {value}")
     if rule.among and value not in rule.among:
         raise BadSetting(f"{where}: {name} must be one of {', '.join(rule.among)}, not {value!r}")
     return value
@@ -245,11 +239,14 @@ def _names(given: object) -> tuple[str, ...]:
     return tuple(name for item in given if (name := _text(item).strip()))
 
 
-_CONVERT: Final = {int: _whole, float: _number, str: _text, tuple: _names}
-_CONVERT[type(Path())] = _folder
+_CONVERT: Final = {int: _whole, float: _number, str: _text, tuple: _names, type(Path()): _folder}
 _WANTED: Final = {
-    int: "a whole number", float: "a number", str: "a string", tuple: "names separated by commas", type(Path()): "a folder",
-}  # fmt: skip
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    tuple: "names separated by commas",
+    type(Path()): "a folder",
+}
 
 
 def _shown(value: object, rule: Rule) -> str:

@@ -63,7 +63,7 @@ def activities_of(value: Any, rules: Rules, caller: Caller) -> list[Activity]:
 
 
 def _check_sizes(activities: list[Activity]) -> None:
-    """Only `recipients` can carry an activity past its bound: all the rest together stays below half of it."""
+    """Only `recipients` can carry an activity past its bound: all else together stays below half of it."""
     errors = []
     for item, activity in enumerate(activities):
         if activity.recipients and (size := len(encode(activity))) > ACTIVITY_BYTES_MAX:
@@ -118,10 +118,11 @@ CALLS = (
         "/v1/activities",
         post_activities,
         "Publish activities",
-        "One activity or an array of up to 1,000, changes of the graph (follow, mute, block, …) and undo included. "
-        "202 means that all of them are durable in the log. One bad item refuses the whole batch. The same id with "
-        "the same body again is a `duplicate`; with another body it is refused (409). Producers act for anybody, "
-        "users as themselves. A `delete` counts as the operator's only with an operator's token.",
+        "One activity or an array of up to 1,000; changes of the graph (follow, mute, block, …) and undo are "
+        "activities too. 202 means that all of them are durable in the log. One bad item refuses the whole "
+        "batch. The same id with the same body again is a `duplicate`; with another body refused (409). "
+        "Producers act for anybody, users as themselves. A `delete` counts as the operator's only with an "
+        "operator's token.",
         "activities",
         {
             202: d.json("Accepted, durably.", "Results", {"results": [{"id": "a1", "status": "accepted"}]}),
@@ -145,7 +146,8 @@ CALLS = (
         "/v1/activities/{id}/trace",
         get_trace,
         "What became of an activity",
-        "accepted → waiting (its entity is not known yet) or routed → heard by so many, silenced by which rule → stored.",
+        "accepted → waiting (its entity is unknown yet) or routed → heard by so many, silenced by which rule "
+        "→ stored.",
         "activities",
         {200: d.json("Its way so far.", "Trace", d.TRACE), **d.problems(400, 401, 403, 404, 422, 429, 503)},
         parameters=(d.path("id", "Id of the activity."),),

@@ -11,13 +11,20 @@ from fanbell import __version__
 from fanbell.edge import problems
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
-from fanbell.edge.http import activities, describe, notifications, operate, wishes
+from fanbell.edge.http import activities, dead, notifications, operate, wishes
 from fanbell.edge.http.calls import Call, Edge, route_of
 from fanbell.edge.http.gate import PUBLIC, Gate, not_routed
 from fanbell.edge.http.metrics import Metrics
+from fanbell.edge.http.models import MODELS
 from fanbell.edge.http.ports import HttpSettings, Inbox
 
-CALLS: Final[tuple[Call, ...]] = (*activities.CALLS, *notifications.CALLS, *wishes.CALLS, *operate.CALLS)
+CALLS: Final[tuple[Call, ...]] = (
+    *activities.CALLS,
+    *notifications.CALLS,
+    *wishes.CALLS,
+    *operate.CALLS,
+    *dead.CALLS,
+)
 """Every call, the busiest first: routes are tried in this order."""
 DESCRIPTION: Final = """\
 Turns what people do into what other people hear about it.
@@ -42,7 +49,7 @@ class Api(FastAPI):
         if not self.openapi_schema:
             document = super().openapi()
             components = document.setdefault("components", {})
-            components["schemas"] = describe.MODELS
+            components["schemas"] = MODELS
             components["securitySchemes"] = {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             }

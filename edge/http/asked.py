@@ -192,7 +192,7 @@ class Asked:
         return b"".join(chunks)
 
     async def _drain(self, size: int) -> None:
-        """Drop what else comes, within bounds: an answer sent into a connection with unread data is often lost."""
+        """Drop what else comes, within bounds: an answer on a connection with unread data is often lost."""
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
                 while size <= DRAIN_BYTES_MAX:

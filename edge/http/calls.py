@@ -1,7 +1,7 @@
-"""What a call is: method, path, the function that answers, and its description; and how one becomes a route."""
+"""What a call is: method, path, the function that answers, its description; and how it becomes a route."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ class Call:
     summary: str
     description: str
     tag: str
-    responses: Mapping[int, dict[str, Any]]
+    responses: dict[int | str, dict[str, Any]]
     """By status; the lowest is the one that all goes well with."""
     parameters: tuple[dict[str, Any], ...] = ()
     body: dict[str, Any] | None = field(default=None)
@@ -92,7 +92,7 @@ def problem_answer(problem: Problem) -> Answer:
 
 
 class _Log:
-    """Logs of requests that failed here, at most one a second: a full disk must not fill itself with log lines."""
+    """Logs of requests that failed here, at most one a second: a full disk is not filled by log lines."""
 
     def __init__(self) -> None:
         self._next_s = 0.0
@@ -158,7 +158,7 @@ def route_of(call: Call, edge: Edge) -> APIRoute:
             answer = problem_answer(problem_of(error, scope))
         await answer.send(send)
 
-    good = min(call.responses)
+    good = min(status for status in call.responses if isinstance(status, int))
     extra: dict[str, Any] = {"parameters": list(call.parameters)} if call.parameters else {}
     if call.body is not None:
         extra["requestBody"] = call.body
@@ -172,7 +172,7 @@ def route_of(call: Call, edge: Edge) -> APIRoute:
         status_code=good,
         response_description=call.responses[good]["description"],
         response_class=Response,
-        responses={**call.responses},
+        responses=dict(call.responses),
         openapi_extra=extra,
         operation_id=call.answer.__name__,
         name=call.answer.__name__,

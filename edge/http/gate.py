@@ -98,7 +98,7 @@ class Gate:
         )
 
     def _admit(self, scope: Scope, headers: Headers) -> bool:
-        """Let the request pass, or answer a preflight (False). Adds to `headers` of the answer. Raises Problem."""
+        """Whether the request may pass; False for a preflight. Adds to answers' `headers`. Raises Problem."""
         told = single_headers(scope["headers"])
         host = told.get("host", "")
         if not self._hosts.allow(host):

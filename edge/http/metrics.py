@@ -73,7 +73,7 @@ class _Stats(Collector):
 
 
 def gauges(prefix: str, value: object) -> Iterable[Metric]:
-    """The numbers in `value` as gauges, named by the keys that lead to them; what is keyed by number gets a label."""
+    """The numbers in `value` as gauges, named by the keys that lead to them; number keys become a label."""
     if isinstance(value, bool | int | float):
         gauge = GaugeMetricFamily(prefix, prefix.replace("_", " "))
         gauge.add_metric((), float(value))

@@ -70,9 +70,15 @@ def mark_call(verb: str) -> Callable[[Edge, Asked], Awaitable[Answer]]:
         seqs = await edge.backend.store.seqs_of(user, ids) if ids else {}
         if seqs or up_to is not None:
             change = Change(
-                id=secrets.token_hex(16), kind="mark", user=user, side="user", verb=verb,
-                ids=list(seqs), seqs=list(seqs.values()), up_to=up_to,
-            )  # fmt: skip
+                id=secrets.token_hex(16),
+                kind="mark",
+                user=user,
+                side="user",
+                verb=verb,
+                ids=list(seqs),
+                seqs=list(seqs.values()),
+                up_to=up_to,
+            )
             await edge.backend.change([change])
         return await accepted(edge, unknown=[id_ for id_ in ids if id_ not in seqs])
 
@@ -117,8 +123,8 @@ CALLS = (
         "/v1/users/{user}/notifications",
         get_notifications,
         "A page of the inbox",
-        "Newest first. `next` goes in as `before` for the page below, `prev` as `after` for the page above. `total` "
-        "counts what the filter matches; `unread` and `unseen` count the whole inbox.",
+        "Newest first. `next` goes in as `before` for the page below, `prev` as `after` for the page above. "
+        "`total` counts what the filter matches; `unread` and `unseen` count the whole inbox.",
         "inbox",
         {200: d.json("The page.", "Page", d.PAGE), **d.problems(400, 401, 403, 422, 429, 503)},
         parameters=(
@@ -146,7 +152,7 @@ CALLS = (
         "/v1/users/{user}/counts",
         get_counts,
         "Counters of the inbox",
-        "How many are unread and unseen; of the unread, how many by kind and by scope. Always equal to the list.",
+        "How many are unread and unseen; of the unread, how many by kind and by scope. Equal to the list.",
         "inbox",
         {200: d.json("The counters.", "Counts", d.COUNTS), **d.problems(400, 401, 403, 422, 429, 503)},
         parameters=(_USER,),
@@ -157,8 +163,8 @@ CALLS = (
             f"/v1/users/{{user}}/notifications/{verb}",
             mark_call(verb),
             _MEANING[verb],
-            "Either `ids`, as shown now: what a group gains later stays unread; ids not in the inbox are ignored and told "
-            "in `unknown`. Or `up_to`, a cursor: every row up to it. Every device of the user hears of it.",
+            "Either `ids`, as shown now: what a group gains later stays unread; ids not in the inbox are "
+            "ignored and told in `unknown`. Or `up_to`, a cursor: every row up to it. All devices hear of it.",
             "inbox",
             {
                 202: d.json("In the log.", "Marked", {"status": "accepted", "shown": True, "unknown": []}),

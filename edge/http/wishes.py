@@ -13,7 +13,7 @@ from fanbell.edge.http.calls import Answer, Call, Edge, accepted, to_json
 from fanbell.edge.problems import fault, unprocessable
 from fanbell.projections.store import Profile
 from fanbell.schemas.limits import ID_BYTES_MAX, PROFILE_BYTES_MAX
-from fanbell.schemas.parse import Invalid, id_fault, parse_preferences
+from fanbell.schemas.parse import ASPECTS, Invalid, id_fault, parse_preferences
 from fanbell.schemas.records import Activity, Change
 
 LISTS: Final = {
@@ -49,7 +49,7 @@ def wish_call(what: str, kind: str) -> Callable[[Edge, Asked], Awaitable[Answer]
 def mute_of(text: str) -> tuple[str, str]:
     """(aspect, id) of what `aspect:id` mutes. Raises Problem. The id alone may be as long as any."""
     aspect, _, id_ = text.partition(":")
-    if aspect not in d.ASPECTS:
+    if aspect not in ASPECTS:
         raise unprocessable(
             "The path names nothing to mute.",
             [fault("id", "must be author:ID, entity:ID, thread:ID or scope:ID")],
@@ -165,7 +165,7 @@ def _zones() -> frozenset[str]:
 
 
 _USER: Final = d.path("user", "Id of the user.")
-_ACCEPTED: Final = {202: d.json("In the log.", "Accepted", {"status": "accepted", "shown": True})}
+_ACCEPTED: Final[d.Answers] = {202: d.json("In the log.", "Accepted", {"status": "accepted", "shown": True})}
 _OTHER: Final = {
     "follows": d.path("id", "Whom or what to follow: a user, a scope, an entity."),
     "mutes": d.path(
@@ -205,7 +205,10 @@ def _calls_of(what: str) -> tuple[Call, ...]:
         ),
         d.query("after", "`next` of the page before."),
     )
-    listed = {200: d.json("In the order of ids.", "Ids", {"items": ["ben"], "next": None}), **refusals}
+    listed: d.Answers = {
+        200: d.json("In the order of ids.", "Ids", {"items": ["ben"], "next": None}),
+        **refusals,
+    }
     return (
         Call(
             "PUT",
@@ -232,26 +235,51 @@ def _calls_of(what: str) -> tuple[Call, ...]:
 
 
 _READ: Final = d.problems(400, 401, 403, 422, 429, 503)
-_WRITTEN: Final = {**_ACCEPTED, **d.problems(400, 401, 403, 408, 413, 415, 422, 429, 503)}
+_WRITTEN: Final[d.Answers] = {**_ACCEPTED, **d.problems(400, 401, 403, 408, 413, 415, 422, 429, 503)}
 
 CALLS = (
     *(call for what in LISTS for call in _calls_of(what)),
     Call(
-        "GET", "/v1/users/{user}/preferences", get_preferences, "Preferences", "What the user wants to hear, and where.",
-        "wishes", {200: d.json("All of them.", "Preferences", d.PREFERENCES), **_READ}, (_USER,),
+        "GET",
+        "/v1/users/{user}/preferences",
+        get_preferences,
+        "Preferences",
+        "What the user wants to hear, and where.",
+        "wishes",
+        {200: d.json("All of them.", "Preferences", d.PREFERENCES), **_READ},
+        (_USER,),
     ),
     Call(
-        "PUT", "/v1/users/{user}/preferences", put_preferences, "Replace the preferences",
-        "`*`, or leaving a key away, is any. Of those that match, the one that names more counts: scope first, then "
-        "kind, then channel. Inbox off is: no row, no badge.",
-        "wishes", _WRITTEN, (_USER,), d.body(d.ref("Preferences"), {"quiet": d.PREFERENCES}),
+        "PUT",
+        "/v1/users/{user}/preferences",
+        put_preferences,
+        "Replace the preferences",
+        "`*`, or leaving a key away, is any. Of those that match, the more specific counts: scope first, "
+        "then kind, then channel. Inbox off is: no row, no badge.",
+        "wishes",
+        _WRITTEN,
+        (_USER,),
+        d.body(d.ref("Preferences"), {"quiet": d.PREFERENCES}),
     ),
     Call(
-        "GET", "/v1/users/{user}", get_profile, "Profile", "How the user is shown to others; null is not said.",
-        "wishes", {200: d.json("The profile.", "Profile", d.PROFILE), **_READ}, (_USER,),
+        "GET",
+        "/v1/users/{user}",
+        get_profile,
+        "Profile",
+        "How the user is shown to others; null is not said.",
+        "wishes",
+        {200: d.json("The profile.", "Profile", d.PROFILE), **_READ},
+        (_USER,),
     ),
     Call(
-        "PUT", "/v1/users/{user}", put_profile, "Replace the profile", "A field left away is cleared.",
-        "wishes", _WRITTEN, (_USER,), d.body(d.ref("NewProfile"), {"Ana": {k: v for k, v in d.PROFILE.items() if k != "id"}}),
+        "PUT",
+        "/v1/users/{user}",
+        put_profile,
+        "Replace the profile",
+        "A field left away is cleared.",
+        "wishes",
+        _WRITTEN,
+        (_USER,),
+        d.body(d.ref("NewProfile"), {"Ana": {k: v for k, v in d.PROFILE.items() if k != "id"}}),
     ),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""A backend in memory for tests of the HTTP API: it keeps what it is given and does what it is told; no stream runs."""
+"""A backend in memory for tests of the HTTP API: it keeps what it is given; no stream runs."""
 
 from collections.abc import Callable, Sequence
 
