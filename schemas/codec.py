@@ -6,7 +6,7 @@ ten bytes before it. Names of recipients are kept packed (as Avro strings) and j
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,18 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from fanbell.schemas.records import RECORDS, Ask, Audience, Change, Command, Content, Notice, Outcome, Preference, Silenced
+from fanbell.schemas.records import (
+    RECORDS,
+    Ask,
+    Audience,
+    Change,
+    Command,
+    Content,
+    Notice,
+    Outcome,
+    Preference,
+    Silenced,
+)
 
 AVRO_DIR: Final = Path(__file__).parent / "avro"
 RELEASED_DIR: Final = Path(__file__).parent / "released"
@@ -31,23 +42,29 @@ class Undecodable(ValueError):
     """The bytes are not a record that we know; the message says where they stop making sense."""
 
 
-def schema_json(name: str, folder: Path = AVRO_DIR) -> dict[str, Any]:
-    """The schema of the record `name` as JSON, the records that it names written out where first named."""
+def written_out(schema: Any, folder: Path) -> Any:
+    """`schema` (JSON) with the records that it names, `fanbell.Ask` and so on, written out where first named."""
     seen: set[str] = set()
 
-    def written_out(node: Any) -> Any:
+    def out(node: Any) -> Any:
         if isinstance(node, str) and node.startswith("fanbell."):
             if node in seen:
                 return node
             seen.add(node)
-            return written_out(json.loads((folder / f"{node.removeprefix('fanbell.').lower()}.avsc").read_text()))
+            return out(json.loads((folder / f"{node.removeprefix('fanbell.').lower()}.avsc").read_text()))
         if isinstance(node, list):
-            return [written_out(item) for item in node]
+            return [out(item) for item in node]
         if isinstance(node, dict):
-            return {key: written_out(value) if key in ("type", "items", "fields") else value for key, value in node.items()}
+            inner = ("type", "items", "fields")
+            return {key: out(value) if key in inner else value for key, value in node.items()}
         return node
 
-    return cast(dict[str, Any], written_out(f"fanbell.{name}"))
+    return out(schema)
+
+
+def schema_json(name: str, folder: Path = AVRO_DIR) -> dict[str, Any]:
+    """The schema of the record `name` as JSON, the records that it names written out where first named."""
+    return cast(dict[str, Any], written_out(f"fanbell.{name}", folder))
 
 
 def parsed(name: str, folder: Path = AVRO_DIR) -> dict[str, Any]:
@@ -105,13 +122,38 @@ class _Reader:
         self.reader = None if writer is SCHEMAS[cls] else SCHEMAS[cls]
 
     def body(self, data: bytes) -> Struct:
-        return self.make(cast(dict[str, Any], _read(BytesIO(data), self.writer, self.reader)))
+        source = BytesIO(data)
+        record = self.make(cast(dict[str, Any], _read(source, self.writer, self.reader)))
+        if source.tell() != len(data):
+            raise ValueError(f"{len(data) - source.tell()} bytes are left over")
+        return record
 
 
-_READERS: Final = {HEADERS[cls]: _Reader(cls, SCHEMAS[cls]) for cls in RECORDS}
-for _cls in RECORDS:  # records of released shapes stay readable for ever
-    _released = parsed(_cls.__name__, RELEASED_DIR)
-    _READERS.setdefault(header_of(_released), _Reader(_cls, _released))
+def released_shapes(folder: Path) -> Iterator[tuple[type[Struct], dict[str, Any]]]:
+    """Every shape that was ever released: the class it is read as, and its schema.
+
+    `activity.avsc` is the shape of the latest release, `activity.v1.avsc` and so on are those of earlier ones. An
+    earlier one writes out the records in it that have changed as well.
+    """
+    classes = {cls.__name__.lower(): cls for cls in RECORDS}
+    for path in sorted(folder.glob("*.avsc")):
+        cls = classes[path.name.split(".")[0]]
+        if path.stem == cls.__name__.lower():
+            yield cls, parsed(cls.__name__, folder)
+        else:
+            schema = written_out(json.loads(path.read_text()), folder)
+            yield cls, cast(dict[str, Any], fastavro.parse_schema(schema))
+
+
+def readers(folder: Path) -> dict[bytes, _Reader]:
+    """By header, how to read records of today's shapes and of those released in `folder`: readable for ever."""
+    found = {HEADERS[cls]: _Reader(cls, SCHEMAS[cls]) for cls in RECORDS}
+    for cls, shape in released_shapes(folder):
+        found.setdefault(header_of(shape), _Reader(cls, shape))
+    return found
+
+
+_READERS: Final = readers(RELEASED_DIR)
 
 
 def _fields(record: Struct) -> dict[str, Any]:
@@ -146,7 +188,7 @@ def decode_body(cls: type[R], data: bytes) -> R:
     """The record of class `cls` whose Avro binary is `data`. Raises Undecodable."""
     try:
         return cast(R, _READERS[HEADERS[cls]].body(data))
-    except Exception as error:  # noqa: BLE001 - fastavro raises a dozen kinds, struct.error and EOFError among them
+    except Exception as error:
         raise Undecodable(f"{cls.__name__}: {type(error).__name__}: {error}") from error
 
 
@@ -155,11 +197,12 @@ def decode(data: bytes) -> Any:
     reader = _READERS.get(data[:HEADER_BYTES])
     if reader is None:
         if data[:2] != MAGIC:
-            raise Undecodable(f"starts with {data[:2].hex(' ') or 'nothing'}, not with c3 01 (Avro single-object encoding)")
+            begins = data[:2].hex(" ") or "nothing"
+            raise Undecodable(f"starts with {begins}, not with c3 01 (Avro single-object encoding)")
         raise Undecodable(f"no schema of ours has the fingerprint {data[2:HEADER_BYTES].hex()}")
     try:
         return reader.body(data[HEADER_BYTES:])
-    except Exception as error:  # noqa: BLE001 - as in decode_body
+    except Exception as error:
         raise Undecodable(f"{reader.cls.__name__}: {type(error).__name__}: {error}") from error
 
 
@@ -215,7 +258,7 @@ def command_bytes(origin: bytes, ask: bytes) -> bytes:
 
 
 def notice_bytes(numbers: bytes, reason: bytes, content: bytes, packed: Iterable[bytes], count: int) -> bytes:
-    """A Notice from its first five fields and its reason in Avro binary, its content, and `count` packed names (≥ 1)."""
+    """A Notice from its first five fields and reason in Avro binary, its content, and `count` (≥ 1) packed names."""
     return b"".join((_NOTICE, numbers, reason, zigzag(len(content)), content, zigzag(count), *packed, b"\0"))
 
 

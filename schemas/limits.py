@@ -1,4 +1,4 @@
-"""Sizes that hold everywhere, each with its unit and reason. Past one, input is refused with a message that names it."""
+"""Sizes that hold everywhere, each with unit and reason. Past one, input is refused with a message that names it."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ DATA_BYTES_MAX: Final = 16 * 1024  # `data`, as compact JSON; it is copied with 
 DATA_DEPTH_MAX: Final = 16  # nested objects and arrays in `data`; deeper is an attack or a mistake
 MENTIONS_MAX: Final = 50  # users mentioned by one activity
 RECIPIENTS_MAX: Final = 1_000  # users addressed by one activity; more is what following is for
-RECORD_BYTES_MAX: Final = 512 * 1024  # one log record, encoded: half of Kafka's default, so that a batch holds one
+RECORD_BYTES_MAX: Final = 512 * 1024  # one log record, encoded: half of what Kafka takes by default
 REQUEST_BYTES_MAX: Final = 2 * 1024 * 1024  # one HTTP request's body
 BATCH_MAX: Final = 1_000  # activities in one POST, ids in one mark
 PREFERENCES_MAX: Final = 1_000  # items of one user

@@ -4,8 +4,9 @@ Strict means: no duplicate keys, no NaN or Infinity, no lone surrogates, no byte
 """
 
 import math
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import jiter
@@ -19,14 +20,32 @@ ASPECTS: Final = ("author", "entity", "thread", "scope")
 VALUES: Final = ("on", "off", "digest")
 IMPORTANCES: Final = ("high", "normal", "low")
 
+ERRORS_MAX: Final = 100  # told of one item; a body of 2 MiB could have a million of them
+FIELD_CHARS_MAX: Final = 300  # of a field's name that are told back
+
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+_TIME_WANTED: Final = "must be RFC 3339 with an offset, such as 2026-01-31T12:00:00Z, or Unix milliseconds"
+
+_JSON_TYPES: Final[dict[type, str]] = {
+    dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null",
+}  # fmt: skip
+
 FieldError = tuple[str, str]
 """(field, message)"""
 
 
 class Invalid(ValueError):
-    """What is wrong with one item, by field."""
+    """What is wrong with one item, by field; of very many errors, the first ERRORS_MAX."""
 
     def __init__(self, errors: list[FieldError]) -> None:
+        more = len(errors) - ERRORS_MAX
+        errors = [(field[:FIELD_CHARS_MAX], message) for field, message in errors[:ERRORS_MAX]]
+        if more > 0:
+            errors.append(("", f"and {more} more"))
         super().__init__("; ".join(f"{field}: {message}" if field else message for field, message in errors))
         self.errors = errors
 
@@ -64,15 +83,15 @@ def time_fault_or_ms(value: object) -> int | str:
     if type(value) is int:
         ms = value
     elif type(value) is str:
+        if not _RFC3339.fullmatch(value):  # fromisoformat takes much more: weeks, no seconds, no offset
+            return _TIME_WANTED
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return "must be RFC 3339, such as 2026-01-31T12:00:00Z, or Unix milliseconds"
-        if moment.tzinfo is None or "T" not in value.upper():
-            return "must have an offset, such as Z or +02:00"
-        ms = round(moment.timestamp() * 1000)
+            moment = datetime.fromisoformat(value.upper())
+        except ValueError as error:  # the 31st of February, or a leap second, which no clock of ours can name
+            return f"is no time: {error}"
+        ms = (moment - _EPOCH) // _MS
     else:
-        return f"must be RFC 3339 or Unix milliseconds, not {_json_type(value)}"
+        return _TIME_WANTED
     if not limits.TIME_MIN_MS <= ms < limits.TIME_MAX_MS:
         return "must lie between 1970 and 2100"
     return ms
@@ -85,7 +104,10 @@ def data_fault_or_bytes(value: object) -> bytes | str:
     fault = _deep_fault(value, 1)
     if fault:
         return fault
-    data = msgspec.json.encode(value)
+    try:
+        data = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return "must not contain lone surrogates"
     if len(data) > limits.DATA_BYTES_MAX:
         return f"has {len(data)} bytes as JSON, at most {limits.DATA_BYTES_MAX} are allowed"
     return data
@@ -100,13 +122,13 @@ def _deep_fault(value: object, depth: int) -> str | None:
             fault = _deep_fault(item, depth + 1)
             if fault:
                 return fault
-        elif kind is float and not math.isfinite(item):
+        elif (kind is float and not math.isfinite(item)) or (kind is int and not -(2**63) <= item < 2**64):
             return "has a number too large for JSON readers"
     return None
 
 
 def _json_type(value: object) -> str:
-    return {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
+    return _JSON_TYPES.get(type(value), "a number")
 
 
 def _ids_fault(value: object, at_most: int) -> str | None:
@@ -144,7 +166,7 @@ FIELDS: Final = tuple(f for f in Activity.__struct_fields__ if f != "by_operator
 
 
 def parse_activity(value: object) -> Activity:
-    """The activity that the JSON value `value` describes; null stands for an absent field. Raises Invalid with every fault."""
+    """The activity that the JSON value `value` describes; null is as absent. Raises Invalid with every fault."""
     if type(value) is not dict:
         raise Invalid([("", f"an activity must be a JSON object, not {_json_type(value)}")])
     fields: dict[str, Any] = {}
@@ -189,7 +211,11 @@ def parse_preferences(value: object) -> list[Preference]:
         if type(item) is not dict:
             errors.append((at, f"must be an object, not {_json_type(item)}"))
             continue
-        errors += [(f"{at}.{name}", "unknown field; known are kind, channel, scope, value") for name in item if name not in Preference.__struct_fields__]
+        errors += [
+            (f"{at}.{name}", "unknown field; known are kind, channel, scope, value")
+            for name in item
+            if name not in Preference.__struct_fields__
+        ]
         key = {name: item.get(name, "*") for name in ("kind", "channel", "scope")}
         faults = [(f"{at}.{name}", fault) for name, wish in key.items() if (fault := id_fault(wish))]
         if item.get("value") not in VALUES:

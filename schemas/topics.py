@@ -21,11 +21,31 @@ class Topic(NamedTuple):
 
 
 TOPICS: Final[tuple[Topic, ...]] = (
-    Topic(ACTIVITIES, "target if there is one, else object", ("Activity", "Fact", "Forward", "Rules", "Tick"), "producers, API, stage 1", True),
-    Topic(CHANGES, "the user whose wish it is", ("Change",), "producers that do not use our API or SDK", True),
-    Topic(ROUTED, "none: the recipients' partition is named", ("Command", "Change", "Rules", "Tick"), "stage 1; API and SDK", True),
-    Topic(NOTICES, "none: the recipients' partition is named", ("Notice", "Update", "Retraction", "Mark", "Wish", "Outcome"), "stage 2", True),
+    Topic(
+        ACTIVITIES,
+        "target if there is one, else object",
+        ("Activity", "Fact", "Forward", "Rules", "Tick"),
+        "producers, API, stage 1",
+        True,
+    ),
+    Topic(
+        CHANGES, "the user whose wish it is", ("Change",), "producers that do not use our API or SDK", True
+    ),
+    Topic(
+        ROUTED,
+        "none: the recipients' partition is named",
+        ("Command", "Change", "Rules", "Tick"),
+        "stage 1; API and SDK",
+        True,
+    ),
+    Topic(
+        NOTICES,
+        "none: the recipients' partition is named",
+        ("Notice", "Update", "Retraction", "Mark", "Wish", "Outcome"),
+        "stage 2",
+        True,
+    ),
     Topic(DEAD, "none", ("Dead",), "stages 1 and 2", False),
     # Embedded only: what the API acknowledged, in the one order in which one process takes all its sources.
     Topic(INTAKE, "none", ("Activity", "Change", "Rules"), "API (embedded)", False),
-)  # fmt: skip
+)
