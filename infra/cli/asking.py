@@ -102,7 +102,10 @@ def tail(
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Follow a user's inbox live, until Ctrl-C. Comes back by itself when the connection breaks."""
+    """Follow a user's inbox live.
+
+    Until Ctrl-C; comes back by itself when the connection breaks.
+    """
     with options.client(url, token) as client:
         edge = client.get("/v1/edge")["url"]
     try:
@@ -163,7 +166,10 @@ def trace(
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Tell what became of an activity: who heard, and what silenced the others."""
+    """Tell what became of an activity.
+
+    How many heard of it, and how many each rule silenced.
+    """
     from fanbell.infra.cli.client import path
 
     with options.client(url, token) as client:

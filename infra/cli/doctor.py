@@ -49,7 +49,7 @@ def doctor(
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Check this machine, the settings, the data folder and the server."""
+    """Check machine, settings, data folder and server."""
     settings = settings_of(context, config, data=data, port=port, host=host)
     findings = list(findings_of(settings))
     bad = [finding for finding in findings if finding.verdict == "bad"]

@@ -16,7 +16,7 @@ DAY_S: Final = 86_400
 PAGE: Final = 1_000  # dead letters asked for, retried or dropped at once
 
 kinds = typer.Typer(no_args_is_help=True, help="Check and apply the file that declares kinds.")
-dead = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be routed, and why.")
+dead = typer.Typer(no_args_is_help=True, help="Look at dead letters, retry or drop them.")
 
 RulesFile = Annotated[
     str, typer.Argument(metavar="FILE", help="TOML file that declares kinds.", show_default=False)
@@ -56,7 +56,7 @@ def kinds_check(
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Say whether a rules file could be applied. Nothing changes."""
+    """Say whether a rules file could be applied."""
     source = _source(file)
     if offline:
         answer: Any = _check_here(file, source)
@@ -86,7 +86,7 @@ def kinds_apply(
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Put a rules file in force, for all that is published from now on."""
+    """Put a rules file in force from now on."""
     source = _source(file)
     with options.client(url, token) as client:
         answer = _sent(file, client.put, "/v1/kinds", source)
@@ -223,7 +223,10 @@ def token(
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Make a token, signed with the secret in FANBELL_TOKEN_SECRET. Needs no server."""
+    """Make a token for a user.
+
+    Signed with the secret in FANBELL_TOKEN_SECRET; needs no server.
+    """
     from fanbell.edge.auth import Auth, BadSecret, make_token
     from fanbell.infra.settings import load
 

@@ -192,7 +192,10 @@ def publish(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Publish activities, one JSON object a line. Safe to repeat: what is there already counts as duplicate."""
+    """Publish activities from a file of JSON lines.
+
+    Safe to run again: what is there already counts as a duplicate and changes nothing.
+    """
     if file != "-" and not Path(file).is_file():
         raise Failed(Exit.USAGE, f"there is no file {file!r}", "- reads standard input")
     start = time.monotonic()

@@ -60,7 +60,10 @@ def up(
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Run Fanbell in one process: HTTP API and WebSocket edge. Stopped by Ctrl-C or SIGTERM; loses nothing."""
+    """Run Fanbell in one process.
+
+    HTTP API and WebSocket edge. Ctrl-C or SIGTERM stops it; nothing is lost, and the next start goes on from there.
+    """
     settings = settings_of(context, config, data=data, port=port, host=host)
     from fanbell.infra import up as embedded
 
@@ -74,7 +77,10 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Of the synthetic town.")] = 1,
     config: options.Config = None,
 ) -> None:
-    """Run Fanbell with a small synthetic town in it, and print the address of a page to look at."""
+    """Run it with a synthetic town, and a page to look at.
+
+    The town's people, posts and likes come from a seed; the page's address is printed.
+    """
     settings = settings_of(context, config, port=port, data=data or os.environ.get("FANBELL_DATA", ".demo"))
     from fanbell.infra import demo_up
 
@@ -88,7 +94,10 @@ def load_file(
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Load history straight into a stopped server's data folder. Faster than publish, and runs without a clock."""
+    """Load history into a stopped server's folder.
+
+    Faster than publish, because no server stands between. The folder must be nobody else's meanwhile.
+    """
     path = Path(file)
     if not path.is_file():
         raise Failed(Exit.USAGE, f"there is no file {file!r}")
@@ -114,7 +123,7 @@ def _end(code: object) -> None:
 
 
 def settings(context: typer.Context, config: options.Config = None, json: options.Json = False) -> None:
-    """List every setting: its value in force, and what it means."""
+    """List every setting, its value and its meaning."""
     described = settings_of(context, config).describe()
     if json:
         show.as_json([line._asdict() for line in described])
