@@ -78,6 +78,8 @@ class FanOut:
         """ordinal → seq up to which everything was marked read or archived"""
         self.taken = Taken()
         self.last = NONE_YET
+        self.told = 0
+        """Notifications put out since opening; a gauge, no state."""
         self._queued = 0
         self._out: list[Output] = []
         self._n = 0
@@ -208,6 +210,7 @@ class FanOut:
         index = len(self._out)
         numbers = pair_bytes(self._n, index) + pair_bytes(*self.last) + number(self.seq + 1)
         self._emit(notice_bytes(numbers, _REASONS[reason], data, names, count), index)
+        self.told += count
         single = Single(content.id, content.kind, content.actor, content.object, content.target, self.seq, packed(told, count))
         self.book.put_single(single, self.versions.latest.limits.told)
 
@@ -307,6 +310,7 @@ class FanOut:
         prev_row_seq = -1 if group.retracted else group.row_seq
         row_seq = self.seq + 1 if announces else group.row_seq
         members = bitmap(group.members)
+        self.told += len(members)
         names = self.graph.names.packed
         update = Update(
             *_UNSTAMPED, group.id, group.reason, row_seq, prev_row_seq, announces, len(group.parts), group.latest(),

@@ -47,7 +47,7 @@ def add(table: dict[K, Ordinals], key: K, ordinal: int) -> bool:
     if type(value) is BitMap:
         value.add(ordinal)
     else:
-        members = sorted((*value, ordinal) if type(value) is tuple else (value, ordinal))
+        members = sorted((*bitmap(value), ordinal))
         table[key] = packed(members, len(members))
     return True
 

@@ -1,0 +1,163 @@
+"""The replica: one partition's fold, brought to where the log is and kept there.
+
+State = snapshot + log; the offset is the truth. A record at or below it is a repeat, a gap is read from the log, and
+after a crash the same outputs come out again: what is known to be out already is kept to itself. Both stages run on
+it, in both modes; the design's invariants I1 to I5 are kept here.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from fanbell.schemas.codec import decode
+from fanbell.schemas.topics import NOTICES
+from fanbell.streams.core.fold import Fold, Output
+from fanbell.streams.core.kinds import FOLD_VERSION
+from fanbell.streams.log import Entry, Log, LogFailed, Record
+from fanbell.streams.snapshots import Snapshot, Snapshots
+
+logger = structlog.get_logger()
+F = TypeVar("F", bound=Fold)
+
+READ_MAX: Final = 5_000  # records read at once when catching up: a few MB
+EVERYTHING: Final = 1 << 62
+
+
+class LogShort(Exception):
+    """The log ends before the snapshot, or begins after it: it was cut or replaced. Nothing is taken for done."""
+
+
+class Replica(Generic[F]):
+    """One partition of `topic`, folded.
+
+    `fresh` makes an empty fold, `load` one from a saved state. `group` names the reader in the log's commits.
+    Not safe to use after an exception from `advance`: throw it away and open another one.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, log: Log, snapshots: Snapshots, fresh: Callable[[], F], load: Callable[[bytes], F]
+    ) -> None:
+        self.topic, self.partition = topic, partition
+        self.fold = fresh()
+        self.group = f"fanbell.{self.fold.stage}"
+        self.offset = -1
+        """Of the last record applied."""
+        self.saved = -1
+        """Offset of the newest snapshot."""
+        self.previous = -1
+        """Offset of the one before it: nothing from there on may be trimmed."""
+        self._log, self._snapshots, self._load = log, snapshots, load
+        self._silent = (-1, -1)
+
+    async def open(self, all_out: bool = False) -> None:
+        """Take the newest good snapshot and learn what is out already. Raises LogShort, LogFailed.
+
+        `all_out`: whatever is in the log has had its outputs acknowledged (they are appended in one transaction).
+        """
+        end = await self._log.end(self.topic, self.partition)
+        start = await self._log.start(self.topic, self.partition)
+        kept = [
+            snapshot
+            for snapshot in await self._snapshots.candidates(self.fold.stage, self.partition)
+            if snapshot.identity == self._log.identity and snapshot.fold_version <= FOLD_VERSION
+        ]
+        for number, snapshot in enumerate(kept):
+            if snapshot.offset >= end:
+                raise LogShort(
+                    f"{self.topic}[{self.partition}] ends at {end}, but a snapshot was taken at {snapshot.offset}: "
+                    "the log was cut; restore it, or remove the snapshots if you accept to fold what is left"
+                )
+            try:
+                self.fold = self._load(snapshot.state)
+            except Exception as error:  # noqa: BLE001 - whatever a state that is whole but wrong raises: the one before it may do
+                logger.warning("snapshot_refused", stage=self.fold.stage, partition=self.partition, offset=snapshot.offset, error=repr(error))
+                continue
+            self.offset = self.saved = snapshot.offset
+            self.previous = kept[number + 1].offset if number + 1 < len(kept) else -1
+            break
+        if start > self.offset + 1:
+            raise LogShort(
+                f"{self.topic}[{self.partition}] begins at {start}, but the state stands at {self.offset}: "
+                "records between them are gone; restore the snapshots or the log"
+            )
+        self._silent = (end, EVERYTHING) if all_out else await self._out_already()
+
+    async def _out_already(self) -> tuple[int, int]:
+        """The pair (n, index) up to which all outputs are known to be acknowledged."""
+        if self.fold.stage == "fan_out":  # it writes one partition: its end tells
+            end = await self._log.end(NOTICES, self.partition)
+            at = end
+            while at > 0:
+                at = max(0, at - 64)
+                found = await self._log.read(NOTICES, self.partition, at, 64 + READ_MAX)
+                if found:
+                    last = decode(found[-1].value)
+                    return (last.n, last.index)
+            return (-1, -1)
+        committed = await self._log.committed(self.group, self.topic, self.partition)
+        return (-1, -1) if committed is None else (committed - 1, EVERYTHING)
+
+    async def missing(self, before: int | None = None) -> list[Record]:
+        """The records after the offset, in order, at most `READ_MAX` and below `before`; empty once it is up to date."""
+        records = await self._log.read(self.topic, self.partition, self.offset + 1, READ_MAX)
+        return records if before is None else [record for record in records if record.offset < before]
+
+    def apply(self, record: Record) -> list[Output]:
+        """Step one record and return what is to be appended; repeats and what is out already give nothing."""
+        if record.offset <= self.offset:
+            return []
+        outputs = self.fold.step(record)
+        self.offset = record.offset
+        if outputs and (record.offset, EVERYTHING) <= self._silent:
+            return []
+        if outputs and record.offset <= self._silent[0]:
+            return [output for output in outputs if (output.n, output.index) > self._silent]
+        return outputs
+
+    async def advance(self, records: Sequence[Record]) -> None:
+        """Apply records as they were handed over, heal gaps, and append the outputs; returns once all are acknowledged.
+
+        Raises LogFailed and whatever the fold raises; the replica is of no use afterwards.
+        """
+        outputs: list[Output] = []
+        timestamp_ms = 0
+        for record in records:
+            while record.offset > self.offset + 1:
+                missing = await self.missing(before=record.offset)
+                if not missing:
+                    break  # a hole: aborted or control records, that the log will never return
+                for one in missing:
+                    outputs += self.apply(one)
+            outputs += self.apply(record)
+            timestamp_ms = record.timestamp_ms
+        await append(self._log, outputs, timestamp_ms)
+
+    async def commit(self) -> None:
+        """Let the log know how far the outputs are acknowledged."""
+        await self._log.commit(self.group, self.topic, self.partition, self.offset + 1)
+
+    async def save(self) -> None:
+        """Keep a snapshot of the state as it stands; its outputs must be acknowledged."""
+        if self.offset == self.saved:
+            return
+        snapshot = Snapshot(self.fold.stage, self.partition, self.offset, FOLD_VERSION, self._log.identity, self.fold.dump())
+        await self._snapshots.save(snapshot)
+        self.previous, self.saved = self.saved, self.offset
+
+
+async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> dict[tuple[str, int], int]:
+    """Append outputs in their order, one unacknowledged append per partition at most; the first offset of each.
+
+    Raises LogFailed.
+    """
+    batches: dict[tuple[str, int], list[Entry]] = {}
+    for output in outputs:
+        batches.setdefault((output.topic, output.partition), []).append(Entry(output.value, timestamp_ms))
+    firsts = {}
+    for (topic, partition), entries in batches.items():
+        firsts[topic, partition] = await log.append(topic, partition, entries)
+    return firsts
+
+
+__all__ = ["LogFailed", "LogShort", "Replica", "append"]
