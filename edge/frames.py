@@ -1,0 +1,163 @@
+"""JSON in and out of a socket: what clients say, as values; what we say, as bytes ready for the wire.
+
+Frames of the server are not masked (RFC 6455, section 5.1), so one run of bytes, header included, serves
+every recipient of a notice.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from fanbell.edge.mailbox import UNKEYED, Frame
+from fanbell.projections.rows import Counts
+from fanbell.schemas.limits import BATCH_MAX
+from fanbell.schemas.parse import VERBS, Invalid, id_fault, parse_json
+
+SUBPROTOCOL: Final = "fanbell.v1"
+FRAME_BYTES_MAX: Final = (
+    64 * 1024
+)  # from a client; marks of more ids than fit are sent by HTTP, or as `up_to`
+TEXT_CHARS_MAX: Final = 8_192  # token, cursor
+REF_CHARS_MAX: Final = 64
+_FIN_TEXT: Final = 0x81
+
+
+class Malformed(ValueError):
+    """A frame is not JSON of the shape that its type asks for."""
+
+
+class UnknownType(ValueError):
+    """A frame is of a type that we do not know."""
+
+
+class Connect(Struct, frozen=True):
+    """Who wants to hear, of what, and up to where they have heard."""
+
+    user: str
+    token: str | None = None
+    cursor: str | None = None
+    locale: str | None = None
+
+
+class Marks(Struct, frozen=True):
+    """What a client marks. `cursors` are those the ids were shown with, if it says; `up_to` instead of ids."""
+
+    verb: str
+    ids: list[str] = []
+    cursors: list[str] | None = None
+    up_to: str | None = None
+    ref: str | None = None
+
+
+class Ping(Struct, frozen=True):
+    ref: str | None = None
+
+
+Said = Connect | Marks | Ping
+"""What a client can say."""
+
+
+def parse(text: str | bytes) -> Said:
+    """What the client's frame `text` says. Raises Malformed, UnknownType."""
+    if isinstance(text, bytes):
+        raise Malformed("frames are text")
+    try:
+        value = parse_json(text.encode())
+    except (Invalid, UnicodeEncodeError) as error:
+        raise Malformed(str(error)) from None
+    if type(value) is not dict or type(value.get("type")) is not str:
+        raise Malformed('a frame is a JSON object with a "type"')
+    kind = value.pop("type")
+    if kind == "connect":
+        return _connect(value)
+    if kind == "ping":
+        return Ping(_text(value, "ref", REF_CHARS_MAX))
+    if kind in VERBS:
+        return _marks(kind, value)
+    raise UnknownType(f"type must be one of connect, ping, {', '.join(VERBS)}")
+
+
+def _connect(value: dict[str, Any]) -> Connect:
+    user = value.get("user")
+    if fault := id_fault(user):
+        raise Malformed(f"user {fault}")
+    assert type(user) is str
+    return Connect(
+        user,
+        _text(value, "token", TEXT_CHARS_MAX),
+        _text(value, "cursor", TEXT_CHARS_MAX),
+        _text(value, "locale", REF_CHARS_MAX),
+    )
+
+
+def _marks(verb: str, value: dict[str, Any]) -> Marks:
+    ref, up_to = _text(value, "ref", REF_CHARS_MAX), _text(value, "up_to", TEXT_CHARS_MAX)
+    if up_to is not None:
+        if "ids" in value:
+            raise Malformed("a mark has ids or up_to, not both")
+        return Marks(verb, up_to=up_to, ref=ref)
+    ids, cursors = value.get("ids"), value.get("cursors")
+    if type(ids) is not list or not 1 <= len(ids) <= BATCH_MAX:
+        raise Malformed(f"ids must be an array of 1 to {BATCH_MAX} ids")
+    for item in ids:
+        if fault := id_fault(item):
+            raise Malformed(f"ids: {fault}")
+    if cursors is not None and (
+        type(cursors) is not list
+        or len(cursors) != len(ids)
+        or not all(type(item) is str for item in cursors)
+    ):
+        raise Malformed("cursors must be an array of as many cursors as there are ids")
+    return Marks(verb, ids, cursors, None, ref)
+
+
+def _text(value: dict[str, Any], name: str, chars_max: int) -> str | None:
+    text = value.get(name)
+    if text is None:
+        return None
+    if type(text) is not str or len(text) > chars_max:
+        raise Malformed(f"{name} must be a string of at most {chars_max} characters")
+    return text
+
+
+def wire(payload: bytes) -> bytes:
+    """`payload` as one unmasked text frame (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((_FIN_TEXT, size)) + payload
+    if size < 65_536:
+        return bytes((_FIN_TEXT, 126)) + size.to_bytes(2) + payload
+    return bytes((_FIN_TEXT, 127)) + size.to_bytes(8) + payload
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def framed(message: Mapping[str, Any], seq: int = -1, key: str = UNKEYED, about: str = "") -> Frame:
+    """The frame that says `message`."""
+    return Frame(seq, key, about, wire(_encode(message)))
+
+
+def notification(item: Mapping[str, Any], id_: str, cursor: str, seq: int) -> Frame:
+    """A row that is new, or has grown and moved to the front: its whole state."""
+    return framed({"type": "notification", "item": item, "cursor": cursor}, seq, f"n:{id_}", id_)
+
+
+def retract(id_: str, cursor: str, seq: int) -> Frame:
+    """A row that is no more."""
+    return framed({"type": "retract", "id": id_, "cursor": cursor}, seq, UNKEYED, id_)
+
+
+def counts(counted: Counts) -> Frame:
+    """The counters. One that waits is useless once there is a newer one."""
+    return framed({"type": "counts", **asdict(counted)}, key="counts")
+
+
+def states(items: Sequence[Mapping[str, Any]], cursor: str, seq: int, per_frame: int) -> list[Frame]:
+    """Rows whose marks or content changed where they stand: their whole state, the cursor with the last of them."""
+    chunks = [items[i : i + per_frame] for i in range(0, len(items), per_frame)] or [[]]
+    frames = [framed({"type": "state", "items": chunk}, seq) for chunk in chunks[:-1]]
+    return [*frames, framed({"type": "state", "items": chunks[-1], "cursor": cursor}, seq)]

@@ -1,0 +1,423 @@
+"""From records to sessions: who is online, by user; what each record says to them, made once per locale.
+
+Theory. Each partition has a ring, which says where we stand and sees gaps; gaps are read from the log. A
+record goes to the *feeds* of those of its recipients who are online: a dict look-up each. A feed is one user,
+with their sessions and the tally of their rows. What a record says can nearly always be said at once. Two
+things need the store first: names of people we have not met (then the partition waits for one read), and rows
+that a mark or a quiet correction changed (then that one feed waits; what comes meanwhile queues behind it, so
+order holds).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+
+from fanbell.edge import frames
+from fanbell.edge.backend import Backend
+from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.mailbox import Frame
+from fanbell.edge.ring import RECORDS_MAX, Entry, Gap, Ring
+from fanbell.edge.tally import Tally
+from fanbell.projections.apply import body_of, change_of, profile_of, row_of
+from fanbell.projections.rows import Query
+from fanbell.projections.store import Body, Profile, Row, StoreFailed
+from fanbell.schemas.codec import content_of
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update, Wish
+
+NAMES_MAX: Final = 65_536  # people whose names are at hand; about 20 MB
+WAITING_MAX: Final = 4_096  # records queued behind one feed's read; a store that slow is no longer working
+READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
+ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
+CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
+ALL_LOCALES: Final = "*"
+log = structlog.get_logger("fanbell.edge")
+
+
+class Inbox(Protocol):
+    """What the edge asks of the inbox projection; `projections.inbox.Inbox`."""
+
+    async def page(self, user: str, query: Query, locale: str | None) -> bytes:
+        """A page, as JSON. Raises StoreFailed."""
+        ...
+
+    async def items(self, user: str, rows: Sequence[Row], locale: str | None) -> list[dict[str, Any]]:
+        """The rows, ready to show, in the same order; those whose body is gone left out. Raises StoreFailed."""
+        ...
+
+    def item(
+        self, row: Row, body: Body, profiles: Mapping[str, Profile | None], locale: str | None
+    ) -> dict[str, Any]:
+        """One row, ready to show."""
+        ...
+
+
+class Link(Protocol):
+    """A session's end at the socket."""
+
+    @property
+    def locale(self) -> str: ...
+    def tell(self, frame: Frame) -> None:
+        """A frame about a record, in order."""
+        ...
+
+    def count(self) -> None:
+        """The counters may have changed."""
+        ...
+
+    def end(self, why: str) -> None: ...
+
+
+class Feed:
+    """One user who is online."""
+
+    __slots__ = ("links", "partition", "ready", "tally", "user", "waiting")
+
+    def __init__(self, user: str, partition: "Partition") -> None:
+        self.user = user
+        self.partition = partition
+        self.links: list[Link] = []
+        self.tally = Tally((), 0, None)
+        self.waiting: deque[Entry] | None = deque()
+        """Records that queue behind a read; None while there is none."""
+        self.ready: asyncio.Task[None] | None = None
+        """The first reading of the rows."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether a read is on its way, so that records queue."""
+        return self.waiting is not None
+
+
+class Partition:
+    """Where we stand in one partition of `notices`."""
+
+    __slots__ = ("behind", "heard", "index", "queue", "ring")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.ring = Ring()
+        self.heard = 0
+        """The highest seq that we were told exists."""
+        self.behind = True
+        """Records are being read from the log; those heard meanwhile will be among them."""
+        self.queue: deque[Entry] | None = None
+        """Records that wait for names; None while none do."""
+
+    @property
+    def told(self) -> int:
+        """Seq up to which every record has gone to the feeds."""
+        return self.queue[0].told.seq - 1 if self.queue else self.ring.seq
+
+
+class Hub:
+    """All feeds. Lives on one event loop; nothing here blocks it."""
+
+    def __init__(self, backend: Backend, inbox: Inbox, keep: int, keep_age_ms: int | None) -> None:
+        self.backend = backend
+        self.inbox = inbox
+        self.partitions = [Partition(index) for index in range(backend.partitions)]
+        self._feeds: dict[str, Feed] = {}
+        self._names: dict[str, Profile | None] = {}
+        self._keep = keep
+        self._keep_age_ms = keep_age_ms
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unlisten: Callable[[], None] = lambda: None
+        self.gaps = 0
+
+    @staticmethod
+    def is_for(told: Told, user: str) -> bool:
+        """Whether `told` is a wish of `user`."""
+        if not isinstance(told, Wish):
+            return False
+        change = change_of(told)
+        return change.user == user and change.side != "other"
+
+    @property
+    def users(self) -> int:
+        return len(self._feeds)
+
+    async def open(self) -> None:
+        """Listen, go to where the store stands, and read to the end. Only then may sessions join."""
+        self._unlisten = self.backend.listen(self.heard)
+        positions = await self.backend.store.positions()
+        for partition in self.partitions:
+            first = max(0, positions.get(partition.index, -1) + 1 - RECORDS_MAX)
+            recent = await self.backend.notices(partition.index, first, 1)
+            if recent:
+                offset, told = recent[0]
+                partition.ring.stand_at(offset - 1, told.seq - 1)
+        await asyncio.gather(*(self._catch_up(partition) for partition in self.partitions))
+
+    async def close(self) -> None:
+        self._unlisten()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Who is online
+
+    def partition_of(self, user: str) -> Partition:
+        return self.partitions[partition_of(user, len(self.partitions))]
+
+    def links_of(self, user: str) -> int:
+        """How many sessions the user has."""
+        feed = self._feeds.get(user)
+        return len(feed.links) if feed else 0
+
+    def join(self, user: str, link: Link) -> Feed:
+        """Register a session: from now on every record reaches it. Await `ready` before using the tally."""
+        feed = self._feeds.get(user)
+        if feed is None:
+            feed = self._feeds[user] = Feed(user, self.partition_of(user))
+            feed.ready = self._task(self._fill(feed))
+        feed.links.append(link)
+        return feed
+
+    def leave(self, feed: Feed, link: Link) -> None:
+        if link in feed.links:
+            feed.links.remove(link)
+        if not feed.links and self._feeds.get(feed.user) is feed:
+            del self._feeds[feed.user]
+
+    async def _fill(self, feed: Feed) -> None:
+        rows: Sequence[Row] = await self.backend.store.rows(feed.user)
+        feed.tally = Tally(rows, self._keep, self._keep_age_ms)
+        self._go_on(feed)
+
+    # What happens
+
+    def heard(self, index: int, records: Sequence[tuple[int, Told]]) -> None:
+        """The listener: records of one partition, in order, once projected."""
+        partition = self.partitions[index]
+        if not records:
+            return
+        partition.heard = max(partition.heard, records[-1][1].seq)
+        if partition.behind:
+            return
+        try:
+            fresh = partition.ring.take(records)
+        except Gap:
+            self.gaps += 1
+            partition.behind = True
+            self._task(self._catch_up(partition))
+            return
+        self._dispatch(partition, fresh)
+
+    async def _catch_up(self, partition: Partition) -> None:
+        """Read from the log until nothing that was heard is missing."""
+        tries = 0
+        while partition.behind:
+            records = await self.backend.notices(partition.index, partition.ring.offset + 1, READ_AT_ONCE)
+            if not records:
+                if partition.heard <= partition.ring.seq:
+                    partition.behind = False
+                    return
+                tries += 1
+                if tries > CATCH_UP_TRIES:
+                    raise StoreFailed(f"partition {partition.index}: records heard of are not in the log")
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                fresh = partition.ring.take(records)
+            except Gap:  # the log was trimmed under us: whoever is online must begin anew
+                log.error("records of notices are gone", partition=partition.index, after=partition.ring.seq)
+                self._end_all(partition)
+                partition.ring.stand_at(records[0][0] - 1, records[0][1].seq - 1)
+                continue
+            self._dispatch(partition, fresh)
+
+    def _end_all(self, partition: Partition) -> None:
+        for feed in list(self._feeds.values()):
+            if feed.partition is partition:
+                self._end(feed, "resume")
+
+    @staticmethod
+    def _end(feed: Feed, why: str) -> None:
+        for link in list(feed.links):
+            link.end(why)
+
+    def _dispatch(self, partition: Partition, fresh: Sequence[Entry]) -> None:
+        if partition.queue is not None:
+            partition.queue.extend(fresh)
+            return
+        concerned = [(entry, feeds) for entry in fresh if (feeds := self._concerned(entry.told))]
+        unmet = {
+            actor for entry, _ in concerned for actor in actors_of(entry.told) if actor not in self._names
+        }
+        if unmet:
+            partition.queue = deque(fresh)
+            self._task(self._meet(partition, unmet))
+            return
+        for entry, feeds in concerned:
+            for feed in feeds:
+                self._give(feed, entry)
+
+    def _concerned(self, told: Told) -> list[Feed]:
+        """The feeds that `told` is for."""
+        if isinstance(told, Notice | Update | Retraction):
+            return [feed for feed in map(self._feeds.get, told.recipients) if feed is not None]
+        if isinstance(told, Mark):
+            feed = self._feeds.get(told.user)
+            return [feed] if feed else []
+        if isinstance(told, Wish):
+            change = change_of(told)
+            profile = profile_of(change)
+            if profile is not None:
+                self._names[change.user] = profile
+            feed = self._feeds.get(change.user)
+            return [feed] if feed and change.side != "other" else []
+        return []
+
+    async def _meet(self, partition: Partition, unmet: set[str]) -> None:
+        try:
+            await self.meet(unmet)
+        except StoreFailed as error:
+            log.error("names cannot be read", error=str(error))
+            self._names.update(dict.fromkeys(unmet))  # ids are shown instead; better than silence
+        queue, partition.queue = partition.queue, None
+        self._dispatch(partition, list(queue or ()))
+
+    async def locale_of(self, user: str, asked: str | None) -> str:
+        """The locale that a session's texts are in: one that our texts exist in, so that frames are shared."""
+        if asked is None:
+            profile = (await self.backend.store.profiles([user])).get(user)
+            asked = profile.locale if profile else None
+        known = self.backend.rules.people
+        wanted = (asked or "").replace("_", "-")
+        while wanted and wanted not in known:
+            wanted = wanted.rpartition("-")[0]
+        return wanted or "en"
+
+    async def meet(self, people: Iterable[str]) -> None:
+        """Have the names of `people` at hand. Raises StoreFailed."""
+        unmet = [person for person in people if person not in self._names]
+        if unmet:
+            profiles = await self.backend.store.profiles(unmet)
+            while len(self._names) > NAMES_MAX:
+                del self._names[next(iter(self._names))]
+            for person in unmet:
+                self._names.setdefault(person, profiles.get(person))
+
+    def _give(self, feed: Feed, entry: Entry) -> None:
+        if feed.waiting is None:
+            self._deliver(feed, entry)
+        elif len(feed.waiting) < WAITING_MAX:
+            feed.waiting.append(entry)
+        else:
+            self._end(feed, "resume")
+
+    def _deliver(self, feed: Feed, entry: Entry) -> None:
+        told = entry.told
+        changed = feed.tally.take(told)
+        if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
+            for link in feed.links:
+                link.tell(self.notification(entry, link.locale))
+                link.count()
+            return
+        if changed:
+            feed.waiting = deque()
+            self._task(self._tell_states(feed, told.seq, changed))
+            return
+        frame = self.plain(entry)
+        if frame is not None:
+            for link in list(feed.links):
+                link.tell(frame)
+                link.count()
+
+    async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
+        """Tell the feed's sessions the state of `rows`, then what queued behind it."""
+        by_locale: dict[str, list[Frame]] = {}
+        try:
+            for locale in {link.locale for link in feed.links}:
+                by_locale[locale] = await self.states(feed.user, seq, rows, locale)
+        except StoreFailed as error:
+            log.error("rows cannot be read", error=str(error))
+            self._end(feed, "unavailable")
+        for link in list(feed.links):
+            for frame in by_locale.get(link.locale, ()):  # who joined meanwhile has read them already
+                link.tell(frame)
+            link.count()
+        self._go_on(feed)
+
+    def _go_on(self, feed: Feed) -> None:
+        """Deliver what queued behind a read, up to the next record that needs one."""
+        waiting, feed.waiting = feed.waiting or deque(), None
+        while waiting and not feed.reads:
+            self._deliver(feed, waiting.popleft())
+        queue = feed.waiting
+        if queue is not None:
+            queue.extend(waiting)
+
+    # What is said
+
+    def cursor(self, seq: int) -> str:
+        return encode_cursor(self.backend.epoch, seq)
+
+    def notification(self, entry: Entry, locale: str) -> Frame:
+        """What a new or grown row says to each of its recipients; names are at hand."""
+        frame = entry.frames.get(locale)
+        if frame is None:
+            told = entry.told
+            assert isinstance(told, Notice | Update)
+            seq = told.seq if isinstance(told, Notice) else told.row_seq
+            row = row_of(told, seq, 0, self._keep_age_ms)
+            item = self.inbox.item(row, body_of(told), self._names, locale)
+            frame = frames.notification(item, item["id"], self.cursor(told.seq), told.seq)
+            entry.frames[locale] = frame
+        return frame
+
+    def plain(self, entry: Entry) -> Frame | None:
+        """What a retraction or a wish says; None for other records."""
+        told = entry.told
+        if not isinstance(told, Retraction | Wish):
+            return None
+        frame = entry.frames.get(ALL_LOCALES)
+        if frame is None:
+            if isinstance(told, Retraction):
+                frame = frames.retract(told.id, self.cursor(told.seq), told.seq)
+            else:
+                frame = frames.framed(wish_message(told, self.cursor(told.seq)), told.seq)
+            entry.frames[ALL_LOCALES] = frame
+        return frame
+
+    async def states(self, user: str, seq: int, rows: Sequence[Row], locale: str) -> list[Frame]:
+        """The whole state of `rows`, as frames. Raises StoreFailed."""
+        items = await self.inbox.items(user, rows, locale)
+        return frames.states(items, self.cursor(seq), seq, ITEMS_PER_FRAME)
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work of the edge failed", error=f"{type(error).__name__}: {error}")
+
+
+def actors_of(told: Told) -> Sequence[str]:
+    """Whose names the record's text may need."""
+    if isinstance(told, Update):
+        return told.actors
+    if isinstance(told, Notice):
+        return (content_of(told.content).actor,)
+    return ()
+
+
+def wish_message(wish: Wish, cursor: str) -> Mapping[str, Any]:
+    """What the user's other devices hear of a change that took effect."""
+    change = change_of(wish)
+    message: dict[str, Any] = {"type": "wish", "kind": change.kind, "cursor": cursor}
+    if change.object is not None:
+        message["object"] = f"{change.aspect}:{change.object}" if change.aspect else change.object
+    if change.preferences is not None:
+        message["items"] = change.preferences
+    if change.kind == "profile":
+        message["profile"] = profile_of(change)
+    return message

@@ -1,0 +1,216 @@
+"""One client's session: what it may say when, what it is told when. Pure: no clock, no socket, nothing
+awaits.
+
+Theory. A session is registered for its user *before* anything is read for it, so from then on every record of
+that user's partition reaches it; there is no moment in which one could slip by. While the inbox is being
+read, what happens meanwhile is held. The reader then says up to which seq the start covers everything; of
+what was held, only what lies above goes out, in order, and what comes later follows it. So each record is
+told once: by the start, or by a frame.
+
+The store may be a moment ahead of the records that the edge has heard, so a fresh page can already show a
+notification whose record comes later. Such rows are named in `Opened.shown` (id, and the seq of its row); a
+frame about one of them at or below that seq is left out.
+
+What the client says and what the world does are inputs; each has one cell in the table below for each state.
+An input without a cell is not possible in that state or no longer matters: it does nothing. `step` returns
+what to do, in order.
+
+    waiting   connected, has not said who it is; a bound on time and on the number of such sessions holds
+    opening   may have what it asks for; the inbox is being read; live frames are held
+    live      gets frames as they come
+    closed    nothing more goes out
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from fanbell.edge.frames import Connect, Marks, Ping, Said
+from fanbell.edge.mailbox import Frame
+
+State = Literal["waiting", "opening", "live", "closed"]
+
+
+class Admitted(Struct, frozen=True):
+    """The rim has checked the token and registered the session for its user."""
+
+
+class Opened(Struct, frozen=True):
+    """The inbox was read: how the session starts."""
+
+    seq: int
+    """Everything up to here is covered by `frames`."""
+    frames: Sequence[Frame]
+    """Hello, and what was missed or a fresh page."""
+    shown: Mapping[str, int] = {}
+    """Rows of the page above `seq`: id, and the row's seq."""
+
+
+class Ended(Struct, frozen=True):
+    """Time, a bound, a bad frame or a fault ends the session; `why` is a name in `close_codes`."""
+
+    why: str
+
+
+class Gone(Struct, frozen=True):
+    """The connection is no more."""
+
+
+Input = Said | Admitted | Opened | Frame | Ended | Gone
+
+
+class Admit(Struct, frozen=True):
+    """Check who this is, register the session, then say Admitted, read the inbox, and say Opened."""
+
+    connect: Connect
+
+
+class Send(Struct, frozen=True):
+    frames: Sequence[Frame]
+
+
+class Mark(Struct, frozen=True):
+    """Put the marks in the log, and answer if they carry a ref."""
+
+    marks: Marks
+
+
+class Pong(Struct, frozen=True):
+    ref: str | None
+
+
+class Close(Struct, frozen=True):
+    """Close the connection; `why` is a name in `close_codes`."""
+
+    why: str
+
+
+Output = Admit | Send | Mark | Pong | Close
+NOTHING: Final[tuple[Output, ...]] = ()
+
+
+class Session:
+    """The state of one session. Drive it by `step` alone."""
+
+    __slots__ = (
+        "_covered",
+        "_held",
+        "_held_bytes",
+        "_held_bytes_max",
+        "_held_frames_max",
+        "_shown",
+        "_shown_to",
+        "seq",
+        "state",
+    )
+
+    def __init__(self, held_frames_max: int, held_bytes_max: int) -> None:
+        self.state: State = "waiting"
+        self.seq = 0
+        """Everything up to here has gone out, or was covered by the start."""
+        self._held: list[Frame] = []
+        self._held_bytes = 0
+        self._held_frames_max = held_frames_max
+        self._held_bytes_max = held_bytes_max
+        self._covered = 0
+        self._shown: dict[str, int] = {}
+        self._shown_to = 0
+
+    @property
+    def held(self) -> int:
+        """Frames that wait for the inbox to be read."""
+        return len(self._held)
+
+    def step(self, given: Input) -> Sequence[Output]:
+        """What to do about `given`."""
+        cell = TABLE.get((self.state, type(given)))
+        if cell is None:
+            return NOTHING
+        does, self.state = cell
+        return does(self, given)
+
+    def _admit(self, connect: Connect) -> Sequence[Output]:
+        return (Admit(connect),)
+
+    def _start(self, opened: Opened) -> Sequence[Output]:
+        self.seq = self._covered = opened.seq
+        self._shown = {id_: seq for id_, seq in opened.shown.items() if seq > opened.seq}
+        self._shown_to = max(self._shown.values(), default=0)
+        held = [frame for frame in self._held if self._is_news(frame)]
+        self._held, self._held_bytes = [], 0
+        return (Send([*opened.frames, *held]),)
+
+    def _hold(self, frame: Frame) -> Sequence[Output]:
+        self._held.append(frame)
+        self._held_bytes += len(frame.data)
+        if len(self._held) > self._held_frames_max or self._held_bytes > self._held_bytes_max:
+            return self._end(Ended("resume"))
+        return NOTHING
+
+    def _tell(self, frame: Frame) -> Sequence[Output]:
+        return (Send((frame,)),) if self._is_news(frame) else NOTHING
+
+    def _is_news(self, frame: Frame) -> bool:
+        """Whether the start did not cover what `frame` says. Records reach a session in order, each once."""
+        if frame.seq <= self._covered:
+            return False
+        self.seq = frame.seq
+        if not self._shown:
+            return True
+        covered = self._shown.get(frame.about, -1) >= frame.seq
+        if self.seq >= self._shown_to:
+            self._shown = {}  # the records have caught up with the page
+        return not covered
+
+    def _mark(self, marks: Marks) -> Sequence[Output]:
+        return (Mark(marks),)
+
+    def _pong(self, ping: Ping) -> Sequence[Output]:
+        return (Pong(ping.ref),)
+
+    def _end(self, ended: Ended) -> Sequence[Output]:
+        self.state = "closed"
+        self._forget()
+        return (Close(ended.why),)
+
+    def _out_of_place(self, _: Said) -> Sequence[Output]:
+        return self._end(Ended("unknown_type"))
+
+    def _gone(self, _: Gone) -> Sequence[Output]:
+        self._forget()
+        return NOTHING
+
+    def _nothing(self, _: Admitted) -> Sequence[Output]:
+        return NOTHING
+
+    def _forget(self) -> None:
+        self._held, self._held_bytes, self._shown = [], 0, {}
+
+
+_S = Session
+TABLE: Final[Mapping[tuple[State, type[Any]], tuple[Callable[[Session, Any], Sequence[Output]], State]]] = {
+    # state, input             does               then
+    ("waiting", Connect):     (_S._admit,         "waiting"),
+    ("waiting", Marks):       (_S._out_of_place,  "closed"),
+    ("waiting", Ping):        (_S._out_of_place,  "closed"),
+    ("waiting", Admitted):    (_S._nothing,       "opening"),
+    ("waiting", Ended):       (_S._end,           "closed"),
+    ("waiting", Gone):         (_S._gone,          "closed"),
+
+    ("opening", Connect):     (_S._out_of_place,  "closed"),
+    ("opening", Marks):       (_S._mark,          "opening"),
+    ("opening", Ping):        (_S._pong,          "opening"),
+    ("opening", Frame):       (_S._hold,          "opening"),
+    ("opening", Opened):      (_S._start,         "live"),
+    ("opening", Ended):       (_S._end,           "closed"),
+    ("opening", Gone):        (_S._gone,          "closed"),
+
+    ("live", Connect):        (_S._out_of_place,  "closed"),
+    ("live", Marks):          (_S._mark,          "live"),
+    ("live", Ping):           (_S._pong,          "live"),
+    ("live", Frame):          (_S._tell,          "live"),
+    ("live", Ended):          (_S._end,           "closed"),
+    ("live", Gone):           (_S._gone,          "closed"),
+}  # fmt: skip
+"""All that can happen. `closed` has no row: whatever comes then does nothing."""

@@ -1,0 +1,171 @@
+"""How a session starts: with what it missed, or with a fresh page.
+
+Takes a feed that the session has joined and the cursor it came with; returns the frames that go before the
+first live one, and the seq up to which they cover everything. In this order, cheapest and fullest first:
+
+1. the ring has every record since the cursor: those that concern the user are told again, as they were;
+2. the log has them, within a bound: the same;
+3. the inbox still shows whatever has come since: the ids of all its rows (the client drops others), the state of the
+   old rows that changed, then the new ones;
+4. a fresh page, said as such (`recovered` false): without a cursor, with one of another log, or when too much came.
+
+A frame's cursor is never ahead of what was sent before it, so a client that is cut off half way loses
+nothing.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from fanbell.edge import frames
+from fanbell.edge.cursor import BadCursor, decode_cursor
+from fanbell.edge.hub import ITEMS_PER_FRAME, Feed, Hub, actors_of
+from fanbell.edge.mailbox import Frame
+from fanbell.edge.ring import Entry
+from fanbell.edge.session import Opened
+from fanbell.projections.rows import Query
+from fanbell.projections.store import Row
+from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update
+
+LOG_RECORDS_MAX: Final = 4_096  # read for one resuming client; past it the inbox's rows are far fewer
+READ_AT_ONCE: Final = 512  # of them per read, so that others get their turn
+FRAMES_MAX: Final = 128  # told one by one; past it a page says more with less
+PAGE_ROWS: Final = 50
+
+
+async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened:
+    """How the session that has just joined `feed` starts. Nothing may be awaited between joining and this
+    call.
+
+    Raises StoreFailed.
+    """
+    ring = feed.partition.ring
+    at = ring.seq
+    since = _since(hub, cursor, at)
+    recent = ring.since(since) if since is not None else None
+    if feed.ready is not None:
+        await feed.ready
+    if since is not None:
+        missed = await _missed(hub, feed, locale, since, at, recent)
+        if missed is not None:
+            return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
+    page = msgspec.json.decode(await hub.inbox.page(feed.user, Query(limit=PAGE_ROWS), locale))
+    shown = {item["id"]: decode_cursor(item["cursor"], hub.backend.epoch) for item in page["items"]}
+    frame = frames.framed({"type": "page", **page, "cursor": hub.cursor(at)})
+    return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown)
+
+
+def _since(hub: Hub, cursor: str | None, at: int) -> int | None:
+    """The seq that the client has everything up to; None if that helps nothing."""
+    if cursor is None:
+        return None
+    try:
+        seq = decode_cursor(cursor, hub.backend.epoch)
+    except BadCursor:
+        return None
+    return seq if seq <= at else None  # ahead of us: of a log that lost its end
+
+
+def _hello(hub: Hub, feed: Feed, cursor: str | None, *, recovered: bool) -> Frame:
+    counts = feed.tally.counts(int(time.time() * 1000))
+    return frames.framed(
+        {
+            "type": "hello",
+            "epoch": hub.backend.epoch,
+            "cursor": cursor,
+            "recovered": recovered,
+            "counts": counts,
+        }
+    )
+
+
+async def _missed(
+    hub: Hub, feed: Feed, locale: str, since: int, at: int, recent: list[Entry] | None
+) -> Sequence[Frame] | None:
+    mine = await _records(hub, feed, since, at, recent)
+    if mine is not None and len(mine) <= FRAMES_MAX:
+        return await _told_again(hub, feed, locale, since, at, mine)
+    rows = feed.tally.changed_since(since)
+    if len(rows) <= FRAMES_MAX and feed.tally.is_whole_since(since):
+        return await _by_rows(hub, feed, locale, since, at, rows)
+    return None
+
+
+async def _records(
+    hub: Hub, feed: Feed, since: int, at: int, recent: list[Entry] | None
+) -> list[Entry] | None:
+    """The records in (`since`, `at`] that concern the user; None if they are too many to read."""
+    if recent is not None:
+        return [entry for entry in recent if _concerns(entry.told, feed.user)]
+    if at - since > LOG_RECORDS_MAX:
+        return None
+    ring = feed.partition.ring
+    offset = max(
+        0, ring.offset - (ring.seq - since) + 1
+    )  # seqs are dense and offsets may have holes: not too late
+    found: list[Entry] = []
+    seq = since
+    while seq < at:
+        records = await hub.backend.notices(feed.partition.index, offset, READ_AT_ONCE)
+        if not records or records[0][1].seq > seq + 1:
+            return None  # trimmed, or holes: the rows will do
+        offset = records[-1][0] + 1
+        seq = records[-1][1].seq
+        found += [
+            Entry(place, told)
+            for place, told in records
+            if since < told.seq <= at and _concerns(told, feed.user)
+        ]
+    return found
+
+
+def _concerns(told: Told, user: str) -> bool:
+    if isinstance(told, Notice | Update | Retraction):
+        return user in told.recipients
+    return told.user == user if isinstance(told, Mark) else Hub.is_for(told, user)
+
+
+async def _told_again(
+    hub: Hub, feed: Feed, locale: str, since: int, at: int, mine: Sequence[Entry]
+) -> list[Frame]:
+    """The records, as they were told; a changed row as it is now, with the first record that may have done it."""
+    await hub.meet({actor for entry in mine for actor in actors_of(entry.told)})
+    changed = [row for row in feed.tally.changed_since(since) if row.changed_seq > row.seq and row.seq <= at]
+    out: list[Frame] = []
+    for entry in mine:
+        told = entry.told
+        if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
+            out.append(hub.notification(entry, locale))
+        elif isinstance(told, Mark | Update):
+            rows = [row for row in changed if row.seq <= told.seq]
+            changed = [row for row in changed if row.seq > told.seq]
+            if rows:
+                out += await hub.states(feed.user, told.seq, rows, locale)
+        elif (frame := hub.plain(entry)) is not None:
+            out.append(frame)
+    return out
+
+
+async def _by_rows(
+    hub: Hub, feed: Feed, locale: str, since: int, at: int, rows: Sequence[Row]
+) -> list[Frame]:
+    """The inbox's rows that came or changed after `since`, and which ids are still there."""
+    every = feed.tally.rows()
+    bodies = await hub.backend.store.bodies(feed.user, [row.body for row in every])
+    kept = [body.id for body in bodies.values()]
+    old = [row for row in rows if row.seq <= since]
+    new = [row for row in reversed(rows) if since < row.seq <= at]
+    out = [frames.framed({"type": "kept", "ids": kept})]
+    if old:
+        items = await hub.inbox.items(feed.user, old, locale)
+        out += frames.states(items, hub.cursor(since), since, ITEMS_PER_FRAME)
+    items = await hub.inbox.items(feed.user, new, locale)
+    return out + [_notification_of(item, hub) for item in items]
+
+
+def _notification_of(item: dict[str, Any], hub: Hub) -> Frame:
+    return frames.notification(
+        item, item["id"], item["cursor"], decode_cursor(item["cursor"], hub.backend.epoch)
+    )

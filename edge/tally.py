@@ -1,0 +1,120 @@
+"""The rows of one user who is online, as light as counting allows, kept current by the records that come by.
+
+It spares the store two reads for every notification: what the counters are now, and which rows a mark
+changed. The meanings are the projection's own (`projections.apply`, `projections.rows`), so it cannot say
+what the inbox does not.
+
+It starts from rows that the store gave. The store may be ahead of the records that follow, so a row whose
+`changed_seq` is not below a record's seq has had that record, and is left as it is.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from fanbell.projections.apply import RESTORED_FLAGS, marked, row_of
+from fanbell.projections.rows import Counts, counts, expires_next
+from fanbell.projections.store import Row
+from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update
+
+NO_ROWS: Final[tuple[Row, ...]] = ()
+
+
+class Tally:
+    """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
+
+    __slots__ = ("_counted", "_expires_ms", "_keep", "_keep_age_ms", "_rows", "_seqs")
+
+    def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
+        self._rows = {row.seq: row for row in rows}
+        self._seqs = sorted(self._rows)
+        self._keep = keep
+        self._keep_age_ms = keep_age_ms
+        self._counted: Counts | None = None
+        self._expires_ms: int | None = None
+
+    def take(self, told: Told) -> list[Row]:
+        """Make `told` count, and return the rows that changed where they stand: those whose state must be told."""
+        if isinstance(told, Notice):
+            self._put(told, told.seq, 0)
+        elif isinstance(told, Update):
+            return self._update(told)
+        elif isinstance(told, Retraction):
+            row = self._rows.get(told.row_seq)
+            if row is not None and row.changed_seq < told.seq:
+                self._remove(told.row_seq)
+        elif isinstance(told, Mark):
+            return self._mark(told)
+        return []
+
+    def rows(self) -> list[Row]:
+        """All of them, newest first."""
+        return [self._rows[seq] for seq in reversed(self._seqs)]
+
+    def changed_since(self, seq: int) -> list[Row]:
+        """Rows that changed in any way after `seq`, newest first."""
+        return [row for row in self.rows() if row.changed_seq > seq]
+
+    def is_whole_since(self, seq: int) -> bool:
+        """Whether no row above `seq` can have left because the inbox is full."""
+        return len(self._seqs) < self._keep or self._seqs[0] <= seq
+
+    def counts(self, now_ms: int) -> Counts:
+        """The counters of the inbox at `now_ms`."""
+        if self._counted is None or (self._expires_ms is not None and self._expires_ms <= now_ms):
+            self._counted = counts(self._rows.values(), now_ms)
+            self._expires_ms = expires_next(self._rows.values(), now_ms)
+        return self._counted
+
+    def expires_ms(self, now_ms: int) -> int | None:
+        """When the counters change by time alone, Unix ms; None if never."""
+        self.counts(now_ms)
+        return self._expires_ms
+
+    def _update(self, told: Update) -> list[Row]:
+        row = self._rows.get(told.row_seq)
+        if row is not None and row.changed_seq >= told.seq:
+            return []
+        if told.announces:
+            before = self._rows.get(told.prev_row_seq)
+            if before is not None:
+                self._remove(told.prev_row_seq)
+            self._put(told, told.row_seq, 0)
+            return []
+        if told.prev_row_seq == -1:
+            return self._put(told, told.row_seq, RESTORED_FLAGS)
+        return [] if row is None else self._put(told, told.row_seq, row.flags)
+
+    def _mark(self, told: Mark) -> list[Row]:
+        if told.up_to is None:
+            named = [self._rows[seq] for seq in told.row_seqs if seq in self._rows]
+        else:
+            named = [row for row in self._rows.values() if row.seq <= told.up_to]
+        changed = []
+        for row in named:
+            flags = marked(row.flags, told.verb)
+            if flags != row.flags and row.changed_seq < told.seq:
+                changed.append(self._keep_row(replace(row, changed_seq=told.seq, flags=flags)))
+        return changed
+
+    def _put(self, told: Notice | Update, seq: int, flags: int) -> list[Row]:
+        if seq in self._rows and self._rows[seq].changed_seq >= told.seq:
+            return []
+        row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
+        if len(self._seqs) > self._keep:
+            self._remove(self._seqs[0])
+        return [row] if row.seq in self._rows else []
+
+    def _keep_row(self, row: Row) -> Row:
+        if row.seq not in self._rows:
+            insort(self._seqs, row.seq)
+        self._rows[row.seq] = row
+        self._counted = None
+        return row
+
+    def _remove(self, seq: int) -> None:
+        del self._rows[seq]
+        del self._seqs[bisect_left(self._seqs, seq)]
+        self._counted = None

@@ -1,0 +1,163 @@
+"""A backend whose `notices` are written by the test: a memory store, and listeners told when the test says so."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import json as msgspec_json
+
+from fanbell.edge.backend import Listener
+from fanbell.edge.cursor import encode_cursor
+from fanbell.projections.rows import Counts, Query, counts, page
+from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Body, Profile, Row
+from fanbell.projections.store_memory import MemoryStore
+from fanbell.schemas.codec import encode_body
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Change, Content, Mark, Notice, Retraction, Told, Update, Wish
+from fanbell.streams.core.kinds import default_source, parse_rules
+
+NOW_MS = 1_800_000_000_000
+
+
+def content(id_: str, kind: str = "post", actor: str = "ana", **more: Any) -> bytes:
+    """The content of an activity, as notices carry it."""
+    fields: dict[str, Any] = {
+        "object": f"o:{id_}", "target": None, "thread": None, "scope": None, "data": None, "importance": None,
+        "at_ms": NOW_MS, "expires_at": None,
+    }  # fmt: skip
+    return encode_body(Content(id_, kind, actor, **(fields | more)))
+
+
+class FakeNotices:
+    """`tell` appends a record, projects it, and tells listeners; `project` leaves the last step to `catch_up`."""
+
+    epoch = "epoch-1"
+
+    def __init__(self, partitions: int = 2, keep: int = 200) -> None:
+        self.partitions = partitions
+        self.rules = parse_rules(default_source(), 1)
+        self.store = MemoryStore(keep)
+        self.log: list[list[tuple[int, Told]]] = [[] for _ in range(partitions)]
+        self.changes: list[Change] = []
+        self.fails: Exception | None = None
+        self.reads = 0
+        self._told = [0] * partitions
+        self._listeners: list[Listener] = []
+
+    def next_seq(self, user: str) -> int:
+        return len(self.log[partition_of(user, self.partitions)]) + 1
+
+    async def notice(self, users: Sequence[str], id_: str, **more: Any) -> Notice:
+        """Tell `users`, who live in one partition, of the activity `id_`."""
+        told = Notice(0, 0, -1, -1, self.next_seq(users[0]), "post", content(id_, **more), list(users))
+        await self.tell(users[0], told)
+        return told
+
+    async def update(
+        self, user: str, id_: str, prev: int = -1, *, announces: bool = True, count: int = 1
+    ) -> Update:
+        """Tell `user` of the group `id_`, shown at `prev` before."""
+        seq = self.next_seq(user)
+        told = Update(
+            0, 0, -1, -1, seq, id_, "like", seq if announces else prev, prev, announces, count, ["bob"], NOW_MS,
+            content(f"{id_}:{seq}", "like", "bob"), [user],
+        )  # fmt: skip
+        await self.tell(user, told)
+        return told
+
+    async def retract(self, user: str, id_: str, row_seq: int) -> None:
+        told = Retraction(0, 0, -1, -1, self.next_seq(user), id_, row_seq, "undo", [user])
+        await self.tell(user, told)
+
+    async def mark(
+        self, user: str, verb: str, row_seqs: Sequence[int] = (), up_to: int | None = None
+    ) -> None:
+        seqs = list(row_seqs)
+        await self.tell(
+            user, Mark(0, 0, -1, -1, self.next_seq(user), user, verb, ["?"] * len(seqs), seqs, up_to)
+        )
+
+    async def wish(self, user: str, kind: str, **more: Any) -> None:
+        change = encode_body(Change("c", kind, user, **({"side": "user"} | more)))
+        await self.tell(user, Wish(0, 0, -1, -1, self.next_seq(user), change))
+
+    async def tell(self, user: str, told: Told) -> None:
+        await self.project(user, told)
+        self.catch_up()
+
+    async def project(self, user: str, told: Told) -> None:
+        """Append and project, but tell no listener yet."""
+        partition = partition_of(user, self.partitions)
+        offset = len(self.log[partition])
+        self.log[partition].append((offset, told))
+        await self.store.apply({partition: [told]}, {partition: offset})
+
+    def catch_up(self) -> None:
+        """Tell listeners what they have not been told."""
+        for partition, records in enumerate(self.log):
+            fresh, self._told[partition] = records[self._told[partition] :], len(records)
+            for listener in list(self._listeners):
+                if fresh:
+                    listener(partition, fresh)
+
+    def lose(self) -> None:
+        """Forget to tell listeners what they have not been told."""
+        self._told = [len(records) for records in self.log]
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        if self.fails:
+            raise self.fails
+        self.changes += changes
+        for change in changes:
+            if change.kind == "mark":
+                await self.mark(change.user, change.verb or "", change.seqs, change.up_to)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
+        self.reads += 1
+        return self.log[partition][offset : offset + at_most]
+
+
+class FakeInbox:
+    """Renders plainly what `projections.inbox.Inbox` renders well."""
+
+    def __init__(self, backend: FakeNotices) -> None:
+        self.backend = backend
+        self.now_ms = NOW_MS
+
+    def item(
+        self, row: Row, body: Body, profiles: Mapping[str, Profile | None], locale: str | None
+    ) -> dict[str, Any]:
+        names = [
+            (profile.name if (profile := profiles.get(actor)) else None) or actor for actor in body.actors
+        ]
+        return {
+            "id": body.id, "cursor": encode_cursor(self.backend.epoch, row.seq), "kind": row.kind,
+            "reason": body.reason,
+            "text": f"{', '.join(names)} ({locale})", "url": "/", "actors": [{"id": actor} for actor in body.actors],
+            "count": body.count, "object": body.content.object, "created_at": body.created_ms,
+            "seen": bool(row.flags & SEEN), "read": bool(row.flags & READ), "archived": bool(row.flags & ARCHIVED),
+            "clicked": bool(row.flags & CLICKED),
+        }  # fmt: skip
+
+    async def items(self, user: str, rows: Sequence[Row], locale: str | None) -> list[dict[str, Any]]:
+        bodies = await self.backend.store.bodies(user, [row.body for row in rows])
+        actors = {actor for body in bodies.values() for actor in body.actors}
+        profiles = await self.backend.store.profiles(sorted(actors))
+        return [self.item(row, bodies[row.body], profiles, locale) for row in rows if row.body in bodies]
+
+    async def page(self, user: str, query: Query, locale: str | None) -> bytes:
+        shown = page(await self.backend.store.rows(user), query, self.now_ms)
+        position = (await self.backend.store.positions()).get(partition_of(user, self.backend.partitions), -1)
+        return msgspec_json.encode(
+            {
+                "items": await self.items(user, shown.rows, locale),
+                "cursor": encode_cursor(self.backend.epoch, position + 1),
+                "next": None, "prev": None, "total": shown.total, "unread": shown.unread, "unseen": shown.unseen,
+            }
+        )  # fmt: skip
+
+    async def counts(self, user: str) -> Counts:
+        return counts(await self.backend.store.rows(user), self.now_ms)
