@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -67,11 +68,11 @@ def test_notice_is_a_row_in_each_recipients_inbox(made: Made) -> None:
         store = made()
         await told(store, notice(1, ["ben", "cem"], scope="room", expires_at=9))
         (row,) = await store.rows("ben")
-        assert (1, 1, 0, "post", "room", 9, 1) == (
+        assert (
             row.seq, row.changed_seq, row.flags, row.kind, row.scope, row.expires_at, row.body,
-        )  # fmt: skip
+        ) == (1, 1, 0, "post", "room", 9, 1)  # fmt: skip
         assert [row] == await store.rows("cem")
-        assert [] == await store.rows("ana")
+        assert await store.rows("ana") == []
 
     run(story())
 
@@ -87,7 +88,7 @@ def test_body_says_what_the_notice_says(made: Made) -> None:
         expected = Body("x", "post", 1, ("ana",), 77, content("x", actor="ana", at_ms=77, data=b'{"a":"\xc3\xa9"}'))
         for _ in range(2):  # the second time from a cache, if there is one
             assert {1: expected} == await store.bodies("ben", [1, 2])
-        assert {} == await store.bodies("nobody", [1])
+        assert await store.bodies("nobody", [1]) == {}
 
     run(story())
 
@@ -100,7 +101,7 @@ def test_newest_first_and_no_more_than_kept(made: Made) -> None:
     async def story() -> None:
         store = made(SMALL)
         await told(store, *[notice(seq, ["ben"]) for seq in range(1, 8)])
-        assert [7, 6, 5, 4, 3] == await seqs(store, "ben")
+        assert await seqs(store, "ben") == [7, 6, 5, 4, 3]
 
     run(story())
 
@@ -113,10 +114,10 @@ def test_retraction_brings_nothing_old_back(made: Made) -> None:
     async def story() -> None:
         store = made(SMALL)
         await told(store, *[notice(seq, ["ben"]) for seq in range(1, 8)], retraction(8, ["ben"], 6))
-        assert [7, 5, 4, 3] == await seqs(store, "ben")
+        assert await seqs(store, "ben") == [7, 5, 4, 3]
         await told(store, mark(9, "ben", "read", up_to=9))
         await told(store, notice(10, ["ben"]), notice(11, ["ben"]))
-        assert [11, 10, 7, 5, 4] == await seqs(store, "ben")
+        assert await seqs(store, "ben") == [11, 10, 7, 5, 4]
 
     run(story())
 
@@ -131,11 +132,11 @@ def test_grown_group_moves_to_the_front(made: Made) -> None:
         await told(store, update(1, ["ben"]), notice(2, ["ben"]), mark(3, "ben", "archive", 1, 2))
         await told(store, update(4, ["ben"], prev=1, actors=("cem", "ana"), count=2))
         first, second = await store.rows("ben")
-        assert (4, 4, 0, "like") == (first.seq, first.changed_seq, first.flags, first.kind)
-        assert (2, 3) == (second.seq, second.changed_seq)
+        assert (first.seq, first.changed_seq, first.flags, first.kind) == (4, 4, 0, "like")
+        assert (second.seq, second.changed_seq) == (2, 3)
         body = (await store.bodies("ben", [first.body]))[first.body]
-        assert ("g1", 2, ("cem", "ana"), 500) == (body.id, body.count, body.actors, body.created_ms)
-        assert {"g1": 4} == await store.seqs_of("ben", ["g1", "g1.1", "unknown"])
+        assert (body.id, body.count, body.actors, body.created_ms) == ("g1", 2, ("cem", "ana"), 500)
+        assert await store.seqs_of("ben", ["g1", "g1.1", "unknown"]) == {"g1": 4}
 
     run(story())
 
@@ -148,7 +149,7 @@ def test_group_grown_twice_in_one_batch_is_one_row(made: Made) -> None:
     async def story() -> None:
         store = made()
         await told(store, update(1, ["ben"]), update(2, ["ben"], prev=1), update(3, ["ben"], prev=2))
-        assert [3] == await seqs(store, "ben")
+        assert await seqs(store, "ben") == [3]
 
     run(story())
 
@@ -163,8 +164,8 @@ def test_quiet_correction_keeps_place_and_flags(made: Made) -> None:
         await told(store, update(1, ["ben"], actors=("cem", "ana")), notice(2, ["ben"]), mark(3, "ben", "read", 1))
         await told(store, update(4, ["ben"], row_seq=1, prev=1, announces=False, actors=("ana",), scope="room"))
         row = (await store.rows("ben"))[1]
-        assert (1, 4, READ | SEEN, "room", 4) == (row.seq, row.changed_seq, row.flags, row.scope, row.body)
-        assert ("ana",) == (await store.bodies("ben", [4]))[4].actors
+        assert (row.seq, row.changed_seq, row.flags, row.scope, row.body) == (1, 4, READ | SEEN, "room", 4)
+        assert (await store.bodies("ben", [4]))[4].actors == ("ana",)
 
     run(story())
 
@@ -178,8 +179,8 @@ def test_quiet_correction_of_no_row_is_nothing(made: Made) -> None:
         store = made(SMALL)
         await told(store, update(1, ["ben"]), *[notice(seq, ["ben"]) for seq in range(2, 8)])
         await told(store, update(8, ["ben", "new"], row_seq=1, prev=1, announces=False))
-        assert [7, 6, 5, 4, 3] == await seqs(store, "ben")
-        assert [] == await store.rows("new")
+        assert await seqs(store, "ben") == [7, 6, 5, 4, 3]
+        assert await store.rows("new") == []
 
     run(story())
 
@@ -192,10 +193,10 @@ def test_restored_row_is_no_news(made: Made) -> None:
     async def story() -> None:
         store = made()
         await told(store, update(1, ["ben"]), notice(2, ["ben"]), retraction(3, ["ben"], 1))
-        assert [2] == await seqs(store, "ben")
+        assert await seqs(store, "ben") == [2]
         await told(store, update(4, ["ben"], row_seq=1, announces=False))
         row = (await store.rows("ben"))[1]
-        assert (1, 4, READ | SEEN, 4) == (row.seq, row.changed_seq, row.flags, row.body)
+        assert (row.seq, row.changed_seq, row.flags, row.body) == (1, 4, READ | SEEN, 4)
 
     run(story())
 
@@ -222,7 +223,7 @@ def test_marks(made: Made, verbs: list[str], flags: int) -> None:
         for seq, verb in enumerate(verbs, 4):
             await told(store, mark(seq, "ben", verb, 1, 99))
         assert [(2, 0), (1, flags)] == [(row.seq, row.flags) for row in await store.rows("ben")]
-        assert [0] == [row.flags for row in await store.rows("cem")]
+        assert [row.flags for row in await store.rows("cem")] == [0]
 
     run(story())
 
@@ -236,10 +237,10 @@ def test_mark_all_goes_up_to_its_bound(made: Made) -> None:
         store = made()
         await told(store, *[notice(seq, ["ben"]) for seq in (1, 2, 3)], mark(4, "ben", "read", 1))
         await told(store, mark(5, "ben", "read", up_to=2))
-        assert [(3, 3, 0), (2, 5, READ | SEEN), (1, 4, READ | SEEN)] == [
+        assert [
             (row.seq, row.changed_seq, row.flags) for row in await store.rows("ben")
-        ]
-        assert [2] == [row.seq for row in await store.changed_since("ben", 4)]
+        ] == [(3, 3, 0), (2, 5, READ | SEEN), (1, 4, READ | SEEN)]
+        assert [row.seq for row in await store.changed_since("ben", 4)] == [2]
 
     run(story())
 
@@ -253,8 +254,8 @@ def test_mark_never_brings_a_row_to_life(made: Made) -> None:
         store = made()
         await told(store, notice(1, ["ben"]), update(2, ["ben"]), retraction(3, ["ben"], 1), update(4, ["ben"], prev=2))
         await told(store, mark(5, "ben", "read", 1, 2), mark(6, "nobody", "read", up_to=9))
-        assert [(4, 0)] == [(row.seq, row.flags) for row in await store.rows("ben")]
-        assert [] == await store.rows("nobody")
+        assert [(row.seq, row.flags) for row in await store.rows("ben")] == [(4, 0)]
+        assert await store.rows("nobody") == []
 
     run(story())
 
@@ -268,9 +269,9 @@ def test_seqs_name_rows_within_a_partition(made: Made) -> None:
         store = made()
         batches = {0: [notice(1, ["ben"], "x")], 5: [notice(1, ["cem"], "y")]}
         await store.apply(batches, {0: 10, 5: 11})
-        assert "x" == (await store.bodies("ben", [1]))[1].id
-        assert "y" == (await store.bodies("cem", [1]))[1].id
-        assert {0: 10, 5: 11} == await store.positions()
+        assert (await store.bodies("ben", [1]))[1].id == "x"
+        assert (await store.bodies("cem", [1]))[1].id == "y"
+        assert await store.positions() == {0: 10, 5: 11}
 
     run(story())
 
@@ -283,7 +284,7 @@ def test_age_ends_a_row(made: Made) -> None:
     async def story() -> None:
         store = made(keep_age_ms=100)
         await told(store, notice(1, ["ben"], at_ms=1_000), notice(2, ["ben"], at_ms=1_000, expires_at=1_050))
-        assert [1_050, 1_100] == [row.expires_at for row in await store.rows("ben")]
+        assert [row.expires_at for row in await store.rows("ben")] == [1_050, 1_100]
 
     run(story())
 
@@ -300,10 +301,10 @@ def test_lists_hold_what_was_wished(made: Made) -> None:
         await told(store, wish(22, "mute", "ben", "p1", aspect="entity"), wish(23, "follow", "ben", NAMES[0]))
         assert sorted(NAMES) == await store.listed("ben", "follows", None, 100)
         assert sorted(NAMES)[3:5] == await store.listed("ben", "follows", sorted(NAMES)[2], 2)
-        assert ["entity:p1"] == await store.listed("ben", "mutes", None, 100)
+        assert await store.listed("ben", "mutes", None, 100) == ["entity:p1"]
         await told(store, wish(24, "unmute", "ben", "p1", aspect="entity"))
-        assert [] == await store.listed("ben", "mutes", None, 100)
-        assert [] == await store.listed("nobody", "blocks", None, 100)
+        assert await store.listed("ben", "mutes", None, 100) == []
+        assert await store.listed("nobody", "blocks", None, 100) == []
 
     run(story())
 
@@ -318,12 +319,12 @@ def test_block_ends_follows_both_ways(made: Made) -> None:
         await told(store, wish(1, "follow", "ben", "ana"))
         await told(store, wish(1, "follow", "ana", "ben"), partition=1)
         await told(store, wish(2, "block", "ben", "ana", "user"))
-        assert [] == await store.listed("ben", "follows", None, 9)
-        assert ["ana"] == await store.listed("ben", "blocks", None, 9)
-        assert ["ben"] == await store.listed("ana", "follows", None, 9)
+        assert await store.listed("ben", "follows", None, 9) == []
+        assert await store.listed("ben", "blocks", None, 9) == ["ana"]
+        assert await store.listed("ana", "follows", None, 9) == ["ben"]
         await told(store, wish(2, "block", "ben", "ana", "other"), partition=1)
-        assert [] == await store.listed("ana", "follows", None, 9)
-        assert [] == await store.listed("ana", "blocks", None, 9)
+        assert await store.listed("ana", "follows", None, 9) == []
+        assert await store.listed("ana", "blocks", None, 9) == []
 
     run(story())
 
@@ -343,8 +344,8 @@ def test_profile_and_preferences_replace(made: Made) -> None:
         assert profiles == await store.profiles(["ben", "名前", "ana"])
         assert some == await store.preferences("ben")
         await told(store, wish(5, "preferences", "ben", preferences=[]))
-        assert [] == await store.preferences("ben")
-        assert [] == await store.preferences("ana")
+        assert await store.preferences("ben") == []
+        assert await store.preferences("ana") == []
 
     run(story())
 
@@ -389,7 +390,7 @@ def test_both_adapters_agree(history: list[Told], cuts: list[int], trim_rows: in
         connection = open_database(folder / "x.db")
         memory, sqlite = MemoryStore(SMALL), SqliteStore(connection, SMALL, trim_rows=trim_rows)
         bounds = [0, *sorted({cut for cut in cuts if cut < len(history)}), len(history)]
-        for first, end in zip(bounds, bounds[1:], strict=False):
+        for first, end in pairwise(bounds):
             if first < end:
                 for store in (memory, sqlite, sqlite):  # the second time it has these already
                     await told(store, *history[first:end], partition=3)
