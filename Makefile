@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
 ARGS ?=
 
-.PHONY: help install demo test lint tests simulate bench lock format clean
+.PHONY: help install demo test lint tests simulate bench lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -40,6 +40,9 @@ bench: $(FULL)  ## every benchmark, a JSON line each, into benchmarks/results/
 
 lock: $(FULL)  ## resolve the lock files anew; UPGRADE=--upgrade takes the newest versions
 	@sh .ci/lock $(BIN)/uv $(UPGRADE)
+
+docs: $(FULL)  ## write docs/reference.md anew from the tables in the code
+	@$(BIN)/python -m docs.generate
 
 format: $(FULL)  ## ruff format, and the fixes that ruff is sure of
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
