@@ -148,7 +148,8 @@ def test_a_notice_by_hand(notice: Notice, recipients: list[str]) -> None:
     )
     packed = [codec.pack(name) for name in recipients]
 
-    data = codec.notice_bytes(numbers, codec.pack(notice.reason), notice.content, packed, len(packed))
+    what = codec.pack(notice.reason) + codec.packed_bytes(notice.content)
+    data = codec.notice_bytes(numbers, what, packed, len(packed))
 
     assert data == codec.encode(replace(notice, recipients=recipients))
 
