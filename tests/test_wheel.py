@@ -1,0 +1,145 @@
+"""The wheel, as somebody else installs it: into an empty environment, away from this folder."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+PACKAGES: Final = ("schemas", "streams", "projections", "edge", "infra")
+TIMEOUT_S: Final = 60
+UV: Final = str(Path(sys.executable).parent / "uv")
+CLUSTER: Final = re.compile(r"faust|kafka|cassandra|scylla", re.IGNORECASE)
+
+
+def ran(*command: str | Path, cwd: Path | None = None) -> str:
+    """What a command printed; a failure shows all of it."""
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FANBELL_", "PYTHON"))
+    }
+    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy: setuptools would leave its folders behind, and take what lies in them for ours."""
+    source = tmp_path_factory.mktemp("source") / "fanbell"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("fanbell", *PACKAGES):
+        shutil.copytree(
+            ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    ran(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source)
+    (built,) = (source / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel and what it asks for, in the versions of the lock."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    ran(UV, "venv", "--quiet", "--no-project", "--python", sys.executable, folder / "venv", cwd=folder)
+    python, lock = folder / "venv" / "bin" / "python", ROOT / "requirements-embedded.lock"
+    install = (UV, "pip", "install", "--quiet", "--python", python, "--constraint", lock, wheel)
+    try:
+        ran(*install, "--offline", cwd=folder)  # `make install` has left everything in uv's cache
+    except AssertionError:
+        ran(*install, cwd=folder)
+    return folder
+
+
+def test_the_wheel_holds_every_file(wheel: Path) -> None:
+    """
+    Modules and the files beside them (schemas, rules, page) are all in the wheel.
+    """
+    ours = {
+        f"fanbell/{path.relative_to(ROOT)}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+    assert packed == ours | {"fanbell/__init__.py", "fanbell/py.typed"}
+
+
+def test_it_runs_far_from_its_source(environment: Path) -> None:
+    """
+    The installed command knows its version and imports nothing from this folder.
+    """
+    command = environment / "venv" / "bin" / "fanbell"
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+    assert version is not None
+    assert json.loads(ran(command, "version", "--json", cwd=environment))["fanbell"] == version[1]
+    where = ran(
+        command.with_name("python"),
+        "-c",
+        "import fanbell.streams.log as m; print(m.__file__)",
+        cwd=environment,
+    )
+    assert Path(where.strip()).is_relative_to(environment)
+
+
+def test_it_brings_no_client_of_the_cluster(environment: Path) -> None:
+    """
+    The embedded mode installs no client of Kafka, Faust or Cassandra.
+    """
+    listed = ran(UV, "pip", "list", "--format", "json", "--python", environment / "venv" / "bin" / "python")
+
+    assert [package["name"] for package in json.loads(listed) if CLUSTER.search(package["name"])] == []
+
+
+@pytest.fixture
+def server(environment: Path, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+    """A running `fanbell up`, and what it said when it listened."""
+    command = environment / "venv" / "bin" / "fanbell"
+    process = subprocess.Popen(
+        (command, "up", "--data", tmp_path / "data", "--port", "0", "--json"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait(TIMEOUT_S)
+        process.stdout.close()
+
+
+@pytest.mark.skipif(not (ROOT / "infra" / "up.py").exists(), reason="there is no `fanbell up` yet")
+def test_it_serves(environment: Path, server: tuple["subprocess.Popen[str]", dict[str, Any]]) -> None:
+    """
+    `fanbell up` says where it listens, takes an activity, shows it, and ends well when asked to.
+    """
+    process, told = server
+    command = environment / "venv" / "bin" / "fanbell"
+    (environment / "a.jsonl").write_text('{"id": "f1", "kind": "follow", "actor": "ben", "object": "ana"}\n')
+
+    published = json.loads(ran(command, "publish", environment / "a.jsonl", "--json", "--url", told["url"]))
+    page = json.loads(ran(command, "inbox", "ana", "--json", "--url", told["url"]))
+    with urllib.request.urlopen(told["url"] + "/openapi.json", timeout=TIMEOUT_S) as answer:
+        openapi = json.load(answer)["openapi"]
+    process.send_signal(signal.SIGTERM)
+
+    assert published["accepted"] == 1
+    assert [item["kind"] for item in page["items"]] == ["follow"]
+    assert openapi.startswith("3.1")
+    assert process.wait(TIMEOUT_S) == 0
