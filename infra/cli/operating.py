@@ -195,7 +195,7 @@ def _settle(
         count = sum(client.post(f"/v1/dead/{verb}", {"offsets": chunk})[done] for chunk in chunks)
     if json:
         show.as_json({done: count})
-    elif not count:
+    elif not count and not everything:
         raise Failed(
             Exit.NOT_FOUND, "there are no such dead letters", "`fanbell dead list` shows those there are"
         )
