@@ -10,7 +10,7 @@ there is nothing to put right after a rollback.
 
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Final
 from zlib import crc32
@@ -115,14 +115,13 @@ class SqliteLog:
         records: list[Record] = []
         with self._failing():
             offset = max(offset, self._start(topic, partition))
-            for batch in self._batches(topic, partition, offset) if at_most > 0 else ():
-                if batch.base > offset:
-                    said = f"the records from {offset} to {batch.base - 1} are missing"
-                    self._damaged(topic, partition, said)
-                records += batch.records(offset, at_most - len(records))
-                offset = batch.base + batch.count
-                if len(records) >= at_most:
-                    break
+            with closing(self._batches(topic, partition, offset)) as batches:
+                while len(records) < at_most and (batch := next(batches, None)):
+                    if batch.base > offset:
+                        said = f"the records from {offset} to {batch.base - 1} are missing"
+                        self._damaged(topic, partition, said)
+                    records += batch.records(offset, at_most - len(records))
+                    offset = batch.base + batch.count
         return records
 
     async def start(self, topic: str, partition: int) -> int:
@@ -181,7 +180,7 @@ class SqliteLog:
         row = self._connection.execute(found, (topic, partition)).fetchone()
         return self._start(topic, partition) if row is None else int(row[0])
 
-    def _batches(self, topic: str, partition: int, offset: int) -> Iterator[Batch]:
+    def _batches(self, topic: str, partition: int, offset: int) -> Generator[Batch, None, None]:
         """The batch that holds `offset` and those after it, each unpacked when it is asked for."""
         found = """
             SELECT rowid, base, count, checksum FROM log

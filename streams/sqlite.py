@@ -160,6 +160,23 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def make_durable(connection: sqlite3.Connection) -> None:
+    """Let all that was committed survive loss of power, also where `synchronous` is NORMAL. About 0.3 ms.
+
+    Call it between transactions, before something durable elsewhere relies on them (a snapshot on its log). SQLite
+    has to do it: to open and close the file beside it would drop the locks that its connections hold on it.
+    """
+    with explained(connection):
+        before = connection.execute("PRAGMA synchronous").fetchone()[0]
+        connection.execute(
+            "PRAGMA synchronous=FULL"
+        )  # the WAL is synced with the next commit, and all before it
+        try:
+            remember(connection, "synced", str(int(recall(connection, "synced") or 0) + 1))
+        finally:
+            connection.execute(f"PRAGMA synchronous={before}")
+
+
 def settle_format(connection: sqlite3.Connection, part: str, version: int) -> int:
     """The format version of `part`'s tables in this file: `version`, noted down, if it has none yet.
 

@@ -12,6 +12,7 @@ from fanbell.streams.sqlite import (
     NewerFormat,
     explained,
     failure,
+    make_durable,
     open_database,
     path_of,
     recall,
@@ -190,6 +191,20 @@ def test_what_is_remembered_is_recalled(connection: sqlite3.Connection) -> None:
     connection.execute("ROLLBACK")
 
     assert recall(connection, "epoch") == "a"
+
+
+def test_what_was_committed_can_be_made_durable(connection: sqlite3.Connection, path: Path) -> None:
+    """A commit is forced through the WAL, and the connection is as durable as before afterwards."""
+    insert(connection, 1)
+    wal = path.with_name(path.name + "-wal")
+
+    for _ in range(2):
+        size = wal.stat().st_size
+        make_durable(connection)
+        assert wal.stat().st_size > size
+
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 1
+    assert rows(connection) == [1]
 
 
 @pytest.mark.parametrize(
