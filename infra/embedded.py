@@ -173,7 +173,7 @@ class Embedded:
             self._note_dead(decode(record.value))
         self._dead_count = run(self._log.end(DEAD, 0))
         if runner.routes[0].fold.versions.of:
-            self._rules = runner.routes[0].fold.versions.latest
+            self._rules = runner.routes[0].fold.versions.newest
         self._trouble = ""
 
     def _serve(self) -> None:

@@ -215,12 +215,23 @@ def kind_of_record(data: bytes) -> type[Struct] | None:
 def zigzag(value: int) -> bytes:
     """`value` as an Avro long (Apache Avro specification, "Binary encoding")."""
     value = (value << 1) ^ (value >> 63)
+    if value < 0x80:
+        return _ONE_BYTE[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 0x20_0000:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
+    if value < 0x1000_0000:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14 & 0x7F | 0x80, value >> 21))
     out = bytearray()
     while value > 0x7F:
         out.append((value & 0x7F) | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+_ONE_BYTE: Final = [bytes((value,)) for value in range(0x80)]
 
 
 def pack(name: str) -> bytes:
@@ -257,9 +268,14 @@ def command_bytes(origin: bytes, ask: bytes) -> bytes:
     return _COMMAND + origin + ask
 
 
-def notice_bytes(numbers: bytes, reason: bytes, content: bytes, packed: Iterable[bytes], count: int) -> bytes:
-    """A Notice from its first five fields and reason in Avro binary, its content, and `count` (≥ 1) packed names."""
-    return b"".join((_NOTICE, numbers, reason, zigzag(len(content)), content, zigzag(count), *packed, b"\0"))
+def notice_bytes(numbers: bytes, reason_and_content: bytes, packed: Iterable[bytes], count: int) -> bytes:
+    """A Notice from its first five fields, its reason and content, all in Avro binary, and `count` packed names (≥ 1)."""
+    return b"".join((_NOTICE, numbers, reason_and_content, zigzag(count), *packed, b"\0"))
+
+
+def packed_bytes(data: bytes) -> bytes:
+    """`data` as Avro bytes."""
+    return zigzag(len(data)) + data
 
 
 def origin_and_ask(data: bytes) -> tuple[list[int], bytes]:

@@ -20,6 +20,7 @@ from fanbell.streams.log_batch import Batch, cut, pack
 from fanbell.streams.sqlite import (
     DatabaseFailed,
     explained,
+    one_state,
     path_of,
     recall,
     remember,
@@ -113,7 +114,8 @@ class SqliteLog:
         """As the port says. Raises LogFailed where a batch is damaged or missing."""
         check_place(topic, partition, self._partitions)
         records: list[Record] = []
-        with self._failing():
+        # Of one moment: what was trimmed between start and batches would look as if it were missing.
+        with self._failing(), one_state(self._connection):
             offset = max(offset, self._start(topic, partition))
             with closing(self._batches(topic, partition, offset)) as batches:
                 while len(records) < at_most and (batch := next(batches, None)):
@@ -188,7 +190,6 @@ class SqliteLog:
                 SELECT base FROM log WHERE topic = ?1 AND partition = ?2 AND base <= ?3
                 ORDER BY base DESC LIMIT 1), 0)
             ORDER BY base"""
-        # While this cursor is open the connection sees one state of the file, whatever is trimmed meanwhile.
         with closing(self._connection.execute(found, (topic, partition, offset))) as rows:
             for row, base, count, checksum in rows:
                 if base + count > offset:

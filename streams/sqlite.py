@@ -160,6 +160,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read within is of one moment, whatever others commit meanwhile. Within a transaction it is anyway."""
+    with explained(connection):
+        if _within(connection):
+            yield
+            return
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if _within(connection):
+                connection.execute("ROLLBACK")  # nothing was written
+
+
 def make_durable(connection: sqlite3.Connection) -> None:
     """Let all that was committed survive loss of power, also where `synchronous` is NORMAL. About 0.3 ms.
 

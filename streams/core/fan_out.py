@@ -6,7 +6,6 @@ joining their names.
 """
 
 import heapq
-from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -15,20 +14,17 @@ from pyroaring import BitMap
 from fanbell.schemas.codec import (
     HEADERS,
     Undecodable,
-    ask_of,
-    content_of,
     decode,
-    decode_body,
     encode,
     encode_body,
     notice_bytes,
     origin_and_ask,
     pack,
     with_recipients,
+    zigzag,
 )
 from fanbell.schemas.limits import RECORD_BYTES_MAX
 from fanbell.schemas.records import (
-    Ask,
     Change,
     Command,
     Content,
@@ -44,17 +40,17 @@ from fanbell.schemas.records import (
 )
 from fanbell.schemas.topics import DEAD, NOTICES, ROUTED
 from fanbell.streams.core import sets
+from fanbell.streams.core.asked import REASON_BYTES, Asked, Happening, asked_of, happening
 from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
 from fanbell.streams.core.graph import Graph, Intern
 from fanbell.streams.core.groups import Group, Key
-from fanbell.streams.core.hears import Happening, hears
-from fanbell.streams.core.kinds import REASONS, Kind, parse_rules
-from fanbell.streams.core.sets import bitmap, packed
+from fanbell.streams.core.hears import Asking, hears
+from fanbell.streams.core.kinds import parse_rules
+from fanbell.streams.core.sets import Ordinals, bitmap, packed
 from fanbell.streams.core.told import Book, Single
 from fanbell.streams.log import Record
 
 _COMMAND: Final = HEADERS[Command]
-_REASONS: Final = {reason: pack(reason) for reason in REASONS}
 _BYTES_MAX: Final = RECORD_BYTES_MAX - 4 * 1024  # leaves room for what a notice has beside content and names
 _UNSTAMPED: Final = (0, 0, 0, 0, 0)  # n, index, prev_n, prev_index, seq: known when the record goes out
 COHORT_MAX: Final = 1_700  # members of a cohort: as many names as fit into one record beside the largest content
@@ -78,6 +74,8 @@ class FanOut:
         """ordinal → seq up to which everything was marked read or archived"""
         self.taken = Taken()
         self.last = NONE_YET
+        self._last_bytes = pair_bytes(*NONE_YET)
+        self._n_bytes = b""
         self.told = 0
         """Notifications put out since opening; a gauge, no state."""
         self._queued = 0
@@ -89,11 +87,12 @@ class FanOut:
 
     def step(self, record: Record) -> list[Output]:
         self._out, self._n, self._record = [], record.offset, record
+        self._n_bytes = zigzag(record.offset)
         value = record.value
         try:
             if value[:10] == _COMMAND:
                 origin, ask = origin_and_ask(value)
-                self._command(origin, ask_of(ask))
+                self._command(origin, asked_of(ask))
                 return self._out
             item = decode(value)
         except (Undecodable, IndexError) as error:
@@ -132,103 +131,108 @@ class FanOut:
     def _is_due(entry: tuple[int, int, Group]) -> bool:
         return entry[2].pending
 
-    def _command(self, origin: list[int], ask: Ask) -> None:
+    def _command(self, origin: list[int], asked: Asked) -> None:
         source, n, index, prev_n, prev_index = origin
-        self._advance(ask.time_ms)
+        self._advance(asked.time_ms)
         if not self.taken.is_new(source, n, index, prev_n, prev_index):
             return
-        op = ask.op
-        if op == "change":
-            self._change(decode_body(Change, ask.content))
-            return
-        content = content_of(ask.content)
-        if op == "announce":
-            kind = self.versions.get(ask.rules).kinds[content.kind]
-            asked: list[tuple[str, BitMap]] = []
-            for audience in ask.audiences:
-                if audience.followers_of is not None:
-                    followers = self.graph.followers.get(pack(audience.followers_of))
-                    if followers is not None:
-                        asked.append((audience.reason, bitmap(followers)))
-                else:
-                    ordinal = self.graph.names.ordinal
-                    asked.append((audience.reason, BitMap([ordinal(pack(user)) for user in audience.users])))
-            if asked:
-                self._announce(content, ask.content, kind, asked)
-        elif op == "undo":
-            self._undo(content.kind, content.actor, content.object)
-        elif op == "retract":
-            self._retract_entity(content.object)
+        what = asked.what
+        if what is None:
+            assert asked.change is not None
+            self._change(asked.change)
+        elif asked.op == "announce":
+            audiences = self._audiences(asked)
+            if audiences:
+                kind = self.versions.get(asked.rules).kinds[what.content.kind]
+                self._announce(Asking(what, kind, self.clock_ms), audiences)
+        elif asked.op == "undo":
+            self._undo(what.content.kind, what.content.actor, what.content.object)
+        elif asked.op == "retract":
+            self._retract_entity(what.content.object)
         else:
-            self._outcome(content.id, 0, [Silenced(ask.why or "dropped", 1)])
+            self._outcome(what.content.id, 0, [Silenced(asked.why or "dropped", 1)])
+
+    def _audiences(self, asked: Asked) -> list[tuple[str, BitMap]]:
+        """Those of this shard whom the command concerns, by reason, strongest first."""
+        audiences = []
+        for reason, followed, users in asked.audiences:
+            if followed is not None:
+                followers = self.graph.followers.get(followed)
+                if followers is not None:
+                    audiences.append((reason, bitmap(followers)))
+            else:
+                ordinal = self.graph.names.ordinal
+                audiences.append((reason, BitMap([ordinal(user) for user in users])))
+        return audiences
 
     # Telling
 
-    def _announce(self, content: Content, data: bytes, kind: Kind, asked: list[tuple[str, BitMap]]) -> None:
-        """Tell those of the audiences who hear: each once, for the strongest reason, which comes first in `asked`."""
-        audience = asked[0][1]
-        for _, some in asked[1:]:
+    def _announce(self, asking: Asking, audiences: list[tuple[str, BitMap]]) -> None:
+        """Tell those of the audiences who hear: each once, for the strongest reason, which comes first."""
+        audience = audiences[0][1]
+        for _, some in audiences[1:]:
             audience = audience | some
-        what = Happening(content, kind, self.clock_ms, pack(content.actor))
-        hearing, silenced = hears(self.graph, what, audience)
-        folded = 0
-        for reason, some in asked:
+        hearing, silenced = hears(self.graph, asking, audience)
+        grouped, folded = asking.kind.groups_by is not None, 0
+        for reason, some in audiences:
             if not hearing:
                 break
-            if len(asked) == 1:
-                told = hearing
-            else:
-                told = some & hearing
-                hearing = hearing - told
-                if not told:
-                    continue
-            if kind.groups_by is None or reason == "mention":
-                self._notice(content, data, kind, reason, told)
-            else:
+            told = some & hearing if len(audiences) > 1 else hearing
+            if not told:
+                continue
+            if grouped and reason != "mention":
                 folded += len(told)
-                self._grow(content, data, kind, reason, told)
+                self._grow(asking, reason, told)
+            else:
+                self._notice(asking.what, reason, told)
+            if len(audiences) > 1:
+                hearing = hearing - told
         if folded or silenced:
-            self._outcome(content.id, folded, silenced)
+            self._outcome(asking.what.content.id, folded, silenced)
 
-    def _notice(self, content: Content, data: bytes, kind: Kind, reason: str, told: BitMap) -> None:
+    def _notice(self, what: Happening, reason: str, told: BitMap) -> None:
         names = self.graph.names.packed
         count = len(told)
-        if count * 258 + len(data) <= _BYTES_MAX:
-            self._put_notice(content, data, kind, reason, told, map(names.__getitem__, told), count)
+        if count * 258 + len(what.data) <= _BYTES_MAX:
+            self._put_notice(what, reason, packed(told, count), [names[ordinal] for ordinal in told], count)
             return
         chunk: list[int] = []
-        size = len(data)
+        size = len(what.data)
         for ordinal in told:
             size += len(names[ordinal])
             if size > _BYTES_MAX:
-                self._put_notice(content, data, kind, reason, chunk, map(names.__getitem__, chunk), len(chunk))
-                chunk, size = [], len(data) + len(names[ordinal])
+                self._put_notice(what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk))
+                chunk, size = [], len(what.data) + len(names[ordinal])
             chunk.append(ordinal)
-        self._put_notice(content, data, kind, reason, chunk, map(names.__getitem__, chunk), len(chunk))
+        self._put_notice(what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk))
 
-    def _put_notice(self, content: Content, data: bytes, kind: Kind, reason: str, told: Iterable[int], names: Iterable[bytes], count: int) -> None:
+    def _put_notice(self, what: Happening, reason: str, told: Ordinals, names: list[bytes], count: int) -> None:
         index = len(self._out)
-        numbers = pair_bytes(self._n, index) + pair_bytes(*self.last) + number(self.seq + 1)
-        self._emit(notice_bytes(numbers, _REASONS[reason], data, names, count), index)
+        numbers = self._n_bytes + number(index) + self._last_bytes + zigzag(self.seq + 1)
+        self._emit(notice_bytes(numbers, REASON_BYTES[reason] + what.field, names, count), index)
         self.told += count
-        single = Single(content.id, content.kind, content.actor, content.object, content.target, self.seq, packed(told, count))
-        self.book.put_single(single, self.versions.latest.limits.told)
+        content = what.content
+        single = Single(content.id, content.kind, content.actor, content.object, content.target, self.seq, told)
+        self.book.put_single(single, self.versions.newest.limits.told)
 
     def _outcome(self, id_: str, heard: int, silenced: list[Silenced]) -> None:
         self._emit_record(Outcome(*_UNSTAMPED, id_, heard, silenced))
 
     # Groups
 
-    def _grow(self, content: Content, data: bytes, kind: Kind, reason: str, told: BitMap) -> None:
+    def _grow(self, asking: Asking, reason: str, told: BitMap) -> None:
         """Put the activity into the open groups of those who are told; open one for those who have none."""
+        content, kind = asking.what.content, asking.kind
         value = {"object": content.object, "target": content.target or "", "recipient": ""}[kind.groups_by or ""]
         if kind.groups_by == "recipient":
             for ordinal in told:
-                self._grow_key((kind.name, reason, value, ordinal), content, data, kind, BitMap((ordinal,)))
+                self._grow_key((kind.name, reason, value, ordinal), asking, BitMap((ordinal,)))
         else:
-            self._grow_key((kind.name, reason, value, -1), content, data, kind, told)
+            self._grow_key((kind.name, reason, value, -1), asking, told)
 
-    def _grow_key(self, key: Key, content: Content, data: bytes, kind: Kind, told: BitMap) -> None:
+    def _grow_key(self, key: Key, asking: Asking, told: BitMap) -> None:
+        what, kind = asking.what, asking.kind
+        content = what.content
         cohorts = self.book.open.get(key)
         rest = told
         if cohorts is not None:
@@ -241,27 +245,28 @@ class FanOut:
                     if len(here) < len(bitmap(group.members)):
                         group = self._split(group, here)
                         cohorts.append(group)
-                    self._join(group, content, data)
+                    self._join(group, what)
         else:
             cohorts = self.book.open[key] = []
-        limits = self.versions.latest.limits
+        limits = self.versions.newest.limits
         while rest:
             some = rest if len(rest) <= COHORT_MAX else rest[:COHORT_MAX]
             rest = rest - some
             group = Group(
                 id=content.id, key=key, members=packed(some, len(some)), created_ms=content.at_ms, opened_ms=self.clock_ms,
                 window_ms=kind.window_ms or limits.window_ms, pace_ms=limits.update_every_ms, actors_max=limits.group_actors,
-                content=data, parts={},
+                content=what.data, parts={},
             )  # fmt: skip
-            group.join(content.actor, content.object, data)
+            group.join(content.actor, content.object, what.data)
             cohorts.append(group)
             self.book.put_group(group, limits.told)
             self._update(group)
 
-    def _join(self, group: Group, content: Content, data: bytes) -> None:
+    def _join(self, group: Group, what: Happening) -> None:
+        content = what.content
         if group.has(content.actor, content.object):
             return  # said again: it is in the row already
-        group.join(content.actor, content.object, data)
+        group.join(content.actor, content.object, what.data)
         self.book.grew(group, content.actor, content.object)
         self._changed(group)
 
@@ -283,7 +288,7 @@ class FanOut:
 
     def _split(self, group: Group, ordinals: BitMap) -> Group:
         cohort = group.split(ordinals)
-        self.book.put_group(cohort, self.versions.latest.limits.told)
+        self.book.put_group(cohort, self.versions.newest.limits.told)
         if cohort.pending:
             self._schedule(cohort)
         return cohort
@@ -408,14 +413,14 @@ class FanOut:
             self._dead("invalid", f"kind: {change.kind!r} is no change")
 
     def _announce_follow(self, change: Change) -> None:
-        kind = self.versions.latest.kinds.get("follow")
+        kind = self.versions.newest.kinds.get("follow")
         if kind is None or not kind.audience:
             return
         followed = change.object or ""
         at_ms = effective_ms(change.occurred_at, self._record.timestamp_ms)
         content = Content(change.id, "follow", change.user, followed, None, None, None, None, kind.importance, at_ms, None)
-        asked = [(kind.audience[0][1], BitMap((self.graph.names.ordinal(pack(followed)),)))]
-        self._announce(content, encode_body(content), kind, asked)
+        audiences = [(kind.audience[0][1], BitMap((self.graph.names.ordinal(pack(followed)),)))]
+        self._announce(Asking(happening(content, encode_body(content)), kind, self.clock_ms), audiences)
 
     def _mute(self, change: Change, user: bytes, what: bytes) -> None:
         table = self.graph.mutes(change.aspect or "author")
@@ -481,6 +486,7 @@ class FanOut:
     def _emit(self, value: bytes, index: int) -> None:
         self.seq += 1
         self.last = (self._n, index)
+        self._last_bytes = self._n_bytes + number(index)
         self._out.append(Output(NOTICES, self.partition, value, self._n, index))
 
     def _dead(self, reason: str, detail: str) -> None:
@@ -523,4 +529,5 @@ class FanOut:
         made.read_up_to = tree["read_up_to"]
         made.taken = Taken.load(tree["taken"])
         made.last = tuple(tree["last"])
+        made._last_bytes = pair_bytes(*made.last)
         return made

@@ -94,22 +94,23 @@ class Versions:
     def __init__(self) -> None:
         self.of: dict[int, Rules] = {}
         self.fold_version = 1
+        self._newest: Rules | None = None
 
     def put(self, rules: Rules, fold_version: int) -> bool:
         """Take a version into use; whether it is newer than the last."""
         if self.of and rules.version <= max(self.of):
             return False
-        self.of[rules.version] = rules
+        self.of[rules.version] = self._newest = rules
         self.fold_version = fold_version
         if len(self.of) > self.KEPT:
             del self.of[min(self.of)]
         return True
 
     @property
-    def latest(self) -> Rules:
-        if not self.of:
+    def newest(self) -> Rules:
+        if self._newest is None:
             raise UnknownRules("no rules have entered this partition; they must be its first record")
-        return next(reversed(self.of.values()))
+        return self._newest
 
     def get(self, version: int) -> Rules:
         rules = self.of.get(version)

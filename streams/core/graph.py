@@ -18,6 +18,7 @@ from fanbell.streams.core.sets import Ordinals
 Table = dict[bytes, Ordinals]
 Intern = Callable[[bytes], bytes]
 
+_NOBODY: Final = BitMap()
 ASPECTS: Final = ("author", "entity", "thread", "scope")
 TABLES: Final = ("followers", "mute_author", "mute_entity", "mute_thread", "mute_scope", "blocked_by", "blocking")
 
@@ -75,14 +76,14 @@ class Wishes:
         Specific means: of that scope before any, then of that kind before any, then of that channel before any.
         """
         if not self._sets:
-            return BitMap() if default else asked
-        undecided, off = asked, BitMap()
+            return _NOBODY if default else asked
+        undecided, off = asked, _NOBODY
         for a_scope in (scope, "*") if scope is not None else ("*",):
             for a_kind in (kind, "*"):
                 for a_channel in (channel, "*"):
                     found = self._sets.get((a_scope, a_kind, a_channel))
                     if found is not None:
-                        off |= undecided & found[1]
+                        off = off | undecided & found[1]
                         undecided = undecided - found[0] - found[1]
         return off if default else off | undecided
 

@@ -93,7 +93,7 @@ class Route:
         elif type(item) is Rules:
             self._advance(item.time_ms)
             if self.versions.put(parse_rules(item.source, item.version), item.fold_version):
-                limits = self.versions.latest.limits
+                limits = self.versions.newest.limits
                 self.used.at_most, self.used.keep_ms = limits.dedupe_ids, limits.dedupe_ms
         elif type(item) is Tick:
             self._advance(item.time_ms)
@@ -126,7 +126,7 @@ class Route:
     def _activity(self, activity: Activity, record: Record) -> None:
         own_ms = effective_ms(activity.occurred_at, record.timestamp_ms)
         self._advance(own_ms)
-        rules = self.versions.latest
+        rules = self.versions.newest
         faults = rules.faults(activity)
         if faults:
             self._dead(record.offset, activity.id, "invalid", "; ".join(f"{name}: {text}" for name, text in faults), record.value)
@@ -148,7 +148,7 @@ class Route:
         self._take(Waiting(record.offset, activity, body, own_ms, 0))
 
     def _graph(self, activity: Activity) -> None:
-        rules = self.versions.latest.version
+        rules = self.versions.newest.version
         for partition, change in placed(change_of(activity), self.partitions):
             self._ask((partition,), Ask(rules, self.clock_ms, "change", None, encode_body(change), []))
 
@@ -156,7 +156,7 @@ class Route:
         """Route the activity, or let it wait for its entity."""
         activity = item.activity
         entity = activity.target or activity.object
-        kind = self.versions.latest.kinds.get(activity.kind)
+        kind = self.versions.newest.kinds.get(activity.kind)
         founds = kind is not None and kind.creates and entity == activity.object
         queued = entity in self.waiting and not founds
         if queued or not self._act(activity, kind, entity, item.own_ms):
@@ -167,7 +167,7 @@ class Route:
             self._release(entity)
 
     def _wait(self, entity: str, item: Waiting) -> None:
-        limits = self.versions.latest.limits
+        limits = self.versions.newest.limits
         queue = self.waiting.get(entity)
         if (queue is not None and len(queue) >= limits.waiting_per_entity) or len(self.waiting_ids) >= limits.waiting_per_partition:
             self._dead(item.offset, item.activity.id, "waiting_full", f"too many activities wait for unknown entities ({entity!r})", encode(item.activity))
@@ -197,7 +197,7 @@ class Route:
             return self._delete(activity, entity, known, own_ms) if activity.kind == kinds.DELETE else self._undeclared(activity, own_ms)
         if kind.undoes is not None:
             content = self._content(activity, kind.undoes, known[1] if known else None, own_ms)
-            self._ask(range(self.partitions), Ask(self.versions.latest.version, self.clock_ms, "undo", None, content, []))
+            self._ask(range(self.partitions), Ask(self.versions.newest.version, self.clock_ms, "undo", None, content, []))
             return True
         if kind.creates and entity == activity.object:
             if known is None:
@@ -228,14 +228,14 @@ class Route:
             return True
         self.entities[entity] = (owner, thread, True)
         content = self._content(activity, activity.kind, thread, own_ms)
-        self._ask(range(self.partitions), Ask(self.versions.latest.version, self.clock_ms, "retract", None, content, []))
+        self._ask(range(self.partitions), Ask(self.versions.newest.version, self.clock_ms, "retract", None, content, []))
         return True
 
     def _learn(self, entity: str, owner: str, thread: str, release: bool = True) -> None:
         """Who is seen first to own an entity owns it."""
         if entity not in self.entities:
             self.entities[entity] = (owner, thread, False)
-            while len(self.entities) > self.versions.latest.limits.entities:
+            while len(self.entities) > self.versions.newest.limits.entities:
                 oldest = next(iter(self.entities))
                 del self.entities[oldest]
                 self.members.pop(oldest, None)
@@ -252,7 +252,7 @@ class Route:
             members = self.members.setdefault(thread, {})
             members.pop(activity.actor, None)
             members[activity.actor] = None
-            if len(members) > self.versions.latest.limits.thread_members:
+            if len(members) > self.versions.newest.limits.thread_members:
                 del members[next(iter(members))]
         if kind.creates:
             partition = partition_of(activity.object, self.partitions)
@@ -270,7 +270,7 @@ class Route:
         partition = partition_of(thread, self.partitions)
         index, prev = self._next(ACTIVITIES, partition)
         resolved = msgspec.structs.replace(activity, owner=owner, occurred_at=own_ms)
-        version = self.versions.latest.version
+        version = self.versions.newest.version
         forward = Forward(self.partition, self._n, index, *prev, owner or "", thread, self.clock_ms, version, encode_body(resolved))
         self._put(ACTIVITIES, partition, encode(forward), index)
 
@@ -310,7 +310,7 @@ class Route:
             name("mention", activity.mentions)
         if not follows and not named:
             return
-        version = self.versions.latest.version
+        version = self.versions.newest.version
         content = self._content(activity, kind.name, thread, own_ms, kind)
         if follows:
             self._ask((p for p in range(self.partitions) if p not in named), Ask(version, self.clock_ms, "announce", None, content, follows))
@@ -334,7 +334,7 @@ class Route:
     def _drop(self, activity: Activity, own_ms: int, why: str) -> None:
         """Nobody hears; the object's partition notes why, for those who ask what became of it."""
         content = self._content(activity, activity.kind, None, own_ms)
-        ask = Ask(self.versions.latest.version, self.clock_ms, "drop", why, content, [])
+        ask = Ask(self.versions.newest.version, self.clock_ms, "drop", why, content, [])
         self._ask((partition_of(activity.object, self.partitions),), ask)
 
     def _ask(self, partitions: Iterable[int], ask: Ask) -> None:
