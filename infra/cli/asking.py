@@ -11,6 +11,7 @@ from rich.text import Text
 from fanbell.infra.cli import options, show
 from fanbell.infra.cli.exits import Exit, Failed
 
+ID_COLUMNS = 20  # longer ids are folded, so that the text keeps its room
 TEXT_CHARS_MAX = 120  # of a line in the table; a notification is a sentence
 STATES = {
     "accepted": "in the log, not routed yet",
@@ -65,6 +66,7 @@ def _show_page(user: str, page: Mapping[str, Any]) -> None:
         console.print(show.text("nothing here", "dim"))
         return
     table = show.table("", "what", "kind", ">when", "id", title=title)
+    table.columns[-1].max_width = ID_COLUMNS
     for item in page["items"]:
         table.add_row(*_cells(item))
     console.print(table)
