@@ -1,7 +1,9 @@
 """The documentation tells the truth: every table is in the reference, every command that a page shows exists."""
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,7 @@ from fanbell.infra.settings import TABLE, variable_of
 from fanbell.schemas.parse import parse_activity, parse_json
 from fanbell.schemas.topics import TOPICS
 from fanbell.streams.core.kinds import default_source, parse_rules
+from tests.infra.up_process import FANBELL, fanbell_up
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md")
@@ -101,6 +104,36 @@ def test_the_activities_of_the_tour_are_good() -> None:
 
     assert len(activities) >= 5
     assert [fault for activity in activities for fault in rules.faults(activity)] == []
+
+
+@pytest.mark.skipif(not (ROOT / "infra" / "up.py").exists(), reason="there is no `fanbell up` yet")
+def test_the_tour_runs(tmp_path: Path) -> None:
+    """
+    The README's tour, typed as it stands, does what it says.
+    """
+    blocks = re.findall(r"```sh\n(.*?)```", text_of("README.md"), re.DOTALL)
+    tour = [block for block in blocks if "fanbell" in block and "up --data" not in block]
+    with fanbell_up(tmp_path) as up:
+        published = typed(tour[0], up.url, tmp_path)
+        assert up.heard("ana")  # a person reads on meanwhile
+        seen = "".join(typed(block, up.url, tmp_path) for block in tour[1:])
+
+    assert "published 5 activities" in published
+    assert "liked your post" in seen
+    assert "commented on your post" in seen
+
+
+def typed(block: str, url: str, folder: Path) -> str:
+    """What a block of commands prints; `tail`, which never ends, is left out."""
+    script = re.sub(r"^(source|fanbell tail).*$", "", block, flags=re.MULTILINE)
+    environ = os.environ | {
+        "PATH": f"{FANBELL.parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120",
+        "FANBELL_URL": url, "FANBELL_PORT": url.rpartition(":")[2],
+    }  # fmt: skip
+    command = ("bash", "-euo", "pipefail", "-c", script)
+    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_the_changelog_has_its_form() -> None:

@@ -4,16 +4,16 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+
+from tests.infra.up_process import fanbell_up
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("schemas", "streams", "projections", "edge", "infra")
@@ -105,41 +105,22 @@ def test_it_brings_no_client_of_the_cluster(environment: Path) -> None:
     assert [package["name"] for package in json.loads(listed) if CLUSTER.search(package["name"])] == []
 
 
-@pytest.fixture
-def server(environment: Path, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
-    """A running `fanbell up`, and what it said when it listened."""
-    command = environment / "venv" / "bin" / "fanbell"
-    process = subprocess.Popen(
-        (command, "up", "--data", tmp_path / "data", "--port", "0", "--json"),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait(TIMEOUT_S)
-        process.stdout.close()
-
-
 @pytest.mark.skipif(not (ROOT / "infra" / "up.py").exists(), reason="there is no `fanbell up` yet")
-def test_it_serves(environment: Path, server: tuple["subprocess.Popen[str]", dict[str, Any]]) -> None:
+def test_it_serves(environment: Path, tmp_path: Path) -> None:
     """
     `fanbell up` says where it listens, takes an activity, shows it, and ends well when asked to.
     """
-    process, told = server
     command = environment / "venv" / "bin" / "fanbell"
-    (environment / "a.jsonl").write_text('{"id": "f1", "kind": "follow", "actor": "ben", "object": "ana"}\n')
+    (tmp_path / "a.jsonl").write_text('{"id": "f1", "kind": "follow", "actor": "ben", "object": "ana"}\n')
 
-    published = json.loads(ran(command, "publish", environment / "a.jsonl", "--json", "--url", told["url"]))
-    page = json.loads(ran(command, "inbox", "ana", "--json", "--url", told["url"]))
-    with urllib.request.urlopen(told["url"] + "/openapi.json", timeout=TIMEOUT_S) as answer:
-        openapi = json.load(answer)["openapi"]
-    process.send_signal(signal.SIGTERM)
+    with fanbell_up(tmp_path, command=command) as up:
+        published = json.loads(ran(command, "publish", tmp_path / "a.jsonl", "--json", "--url", up.url))
+        items = up.heard("ana")
+        with urllib.request.urlopen(up.url + "/openapi.json", timeout=TIMEOUT_S) as answer:
+            openapi = json.load(answer)["openapi"]
+        code = up.end()
 
     assert published["accepted"] == 1
-    assert [item["kind"] for item in page["items"]] == ["follow"]
+    assert [item["kind"] for item in items] == ["follow"]
     assert openapi.startswith("3.1")
-    assert process.wait(TIMEOUT_S) == 0
+    assert code == 0

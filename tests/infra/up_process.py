@@ -1,0 +1,56 @@
+"""`fanbell up` as a process of its own."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+FANBELL: Final = Path(sys.executable).parent / "fanbell"
+END_S: Final = 60  # a server that takes longer to end hangs
+
+
+@dataclass
+class Up:
+    """The process, and what it said when it listened."""
+
+    process: "subprocess.Popen[str]"
+    told: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        """Where its HTTP API is."""
+        return str(self.told["url"])
+
+    def heard(self, user: str) -> list[dict[str, Any]]:
+        """What is in the user's inbox, once something is."""
+        until = time.monotonic() + END_S
+        while True:
+            with urllib.request.urlopen(f"{self.url}/v1/users/{user}/notifications", timeout=END_S) as answer:
+                items: list[dict[str, Any]] = json.load(answer)["items"]
+            if items or time.monotonic() > until:
+                return items
+
+    def end(self) -> int:
+        """Ask it to end, and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(END_S)
+
+
+@contextmanager
+def fanbell_up(folder: Path, *args: str, command: Path = FANBELL) -> Iterator[Up]:
+    """A server with its data in `folder`, on free ports, until the block ends; then it is killed if it still runs."""
+    line = (command, "up", "--data", folder / "data", "--port", "0", "--json", *args)
+    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            first = process.stdout.readline()
+            assert first, f"fanbell up ended with {process.wait(END_S)} and never listened"
+            yield Up(process, json.loads(first))
+        finally:
+            process.kill()
