@@ -2,7 +2,10 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -219,6 +222,101 @@ async def test_a_closed_connection_is_log_failed(log: SqliteLog, connection: sql
 
     with pytest.raises(LogFailed, match="closed"):
         await log.read(NOTICES, 0, 0, 1)
+
+
+def test_any_flipped_byte_is_said_or_harmless(path: Path) -> None:
+    """Wherever in the file a byte changes: what is still returned is what was appended at that offset."""
+    appended = [Entry(b"record %d" % i * (1 + i % 50), i, b"k%d" % i if i % 2 else None) for i in range(40)]
+    with closing(open_database(path)) as connection:
+        log = SqliteLog(connection, 1)
+        for first in range(0, 40, 8):
+            asyncio.run(log.append(NOTICES, 0, appended[first : first + 8]))
+    whole = path.read_bytes()
+    said = 0
+
+    for place in range(18, len(whole), 97):  # a prime, so that all kinds of places are met
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
+        try:
+            with closing(open_database(path)) as connection:
+                found = asyncio.run(SqliteLog(connection, 1).read(NOTICES, 0, 0, 100))
+        except (DatabaseFailed, LogFailed):
+            said += 1
+            continue
+        finally:
+            for name in ("-wal", "-shm"):
+                path.with_name(path.name + name).unlink(missing_ok=True)
+        for record in found:
+            entry = appended[record.offset]
+            assert (record.value, record.timestamp_ms, record.key) == (
+                entry.value,
+                entry.timestamp_ms,
+                entry.key,
+            )
+
+    assert said > 50
+
+
+CRASHING = """
+import asyncio, sys
+from fanbell.streams.log import Entry
+from fanbell.streams.log_sqlite import SqliteLog
+from fanbell.streams.sqlite import open_database
+
+async def main():
+    log = SqliteLog(open_database(sys.argv[1]), 1)
+    while True:
+        first = await log.append("notices", 0, [Entry(b"%d" % i, i) for i in range(10)])
+        print(first + 10, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
+    """A process killed while it appends leaves every acknowledged append, whole, and nothing half."""
+    command = [sys.executable, "-c", CRASHING, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        acknowledged = [int(process.stdout.readline()) for _ in range(30)][-1]
+        process.kill()
+        acknowledged = max([acknowledged, *(int(line) for line in process.stdout if line.endswith(b"\n"))])
+
+    with closing(open_database(path)) as connection:
+        log = SqliteLog(connection, 1)
+        end = asyncio.run(log.end(NOTICES, 0))
+        found = asyncio.run(log.read(NOTICES, 0, 0, end + 1))
+
+    assert acknowledged <= end
+    assert end % 10 == 0
+    assert [(record.offset, record.value) for record in found] == [(i, b"%d" % (i % 10)) for i in range(end)]
+
+
+async def test_a_reader_in_another_thread_sees_whole_appends(log: SqliteLog, path: Path) -> None:
+    """While one thread appends and trims, another reads with a connection of its own: in order, nothing half."""
+    appends = 100
+    halves: list[list[int]] = []
+
+    def follow() -> int:
+        with closing(open_database(path, read_only=True)) as other:
+            reader = SqliteLog.reading(other)
+            at = 0
+            while at < appends * 7:
+                end = asyncio.run(reader.end(NOTICES, 0))
+                found = [record.offset for record in asyncio.run(reader.read(NOTICES, 0, at, 1_000))]
+                if end % 7 or (found and found != list(range(found[0], found[-1] + 1))):
+                    halves.append(found)
+                at = found[-1] + 1 if found else at
+            return at
+
+    with ThreadPoolExecutor(1) as threads:
+        followed = threads.submit(follow)
+        for i in range(appends):
+            assert await log.append(NOTICES, 0, entries(*"abcdefg")) == i * 7
+            if i % 10 == 9:
+                await log.trim(NOTICES, 0, (i - 5) * 7)
+        assert followed.result(timeout=30) == appends * 7
+
+    assert halves == []
 
 
 Step = tuple[str, int, int]
