@@ -21,10 +21,10 @@ from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap, Ring
 from fanbell.edge.tally import Tally
-from fanbell.projections.apply import body_of, change_of, profile_of, row_of
+from fanbell.projections.apply import change_of, profile_of
+from fanbell.projections.items import LOCALE_DEFAULT, Item, Profiles, best_locale
 from fanbell.projections.rows import Query
-from fanbell.projections.store import Body, Profile, Row, StoreFailed
-from fanbell.schemas.codec import content_of
+from fanbell.projections.store import Profile, Row, StoreFailed
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update, Wish
 
@@ -40,18 +40,20 @@ log = structlog.get_logger("fanbell.edge")
 class Inbox(Protocol):
     """What the edge asks of the inbox projection; `projections.inbox.Inbox`."""
 
-    async def page(self, user: str, query: Query, locale: str | None) -> bytes:
-        """A page, as JSON. Raises StoreFailed."""
+    async def answer(self, user: str, query: Query, locale: str | None = None) -> dict[str, Any]:
+        """A page, as the API gives it. Raises StoreFailed."""
         ...
 
-    async def items(self, user: str, rows: Sequence[Row], locale: str | None) -> list[dict[str, Any]]:
-        """The rows, ready to show, in the same order; those whose body is gone left out. Raises StoreFailed."""
+    async def items(self, user: str, rows: Sequence[Row], locale: str | None = None) -> list[Item]:
+        """The rows, ready to show, in the same order; those that are gone left out. Raises StoreFailed."""
         ...
 
-    def item(
-        self, row: Row, body: Body, profiles: Mapping[str, Profile | None], locale: str | None
-    ) -> dict[str, Any]:
-        """One row, ready to show."""
+    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
+        """What each recipient of `told` is shown: new and unread."""
+        ...
+
+    def actors_of(self, told: Told) -> Sequence[str]:
+        """Whose names it takes to show `told`."""
         ...
 
 
@@ -90,6 +92,16 @@ class Feed:
     def reads(self) -> bool:
         """Whether a read is on its way, so that records queue."""
         return self.waiting is not None
+
+    def release(self) -> deque[Entry]:
+        """The read is done: what queued behind it."""
+        waiting, self.waiting = self.waiting or deque(), None
+        return waiting
+
+    def put_back(self, rest: Iterable[Entry]) -> None:
+        """Queue `rest` behind the read that has begun, if one has."""
+        if self.waiting is not None:
+            self.waiting.extend(rest)
 
 
 class Partition:
@@ -246,7 +258,10 @@ class Hub:
             return
         concerned = [(entry, feeds) for entry in fresh if (feeds := self._concerned(entry.told))]
         unmet = {
-            actor for entry, _ in concerned for actor in actors_of(entry.told) if actor not in self._names
+            actor
+            for entry, _ in concerned
+            for actor in self.inbox.actors_of(entry.told)
+            if actor not in self._names
         }
         if unmet:
             partition.queue = deque(fresh)
@@ -286,11 +301,7 @@ class Hub:
         if asked is None:
             profile = (await self.backend.store.profiles([user])).get(user)
             asked = profile.locale if profile else None
-        known = self.backend.rules.people
-        wanted = (asked or "").replace("_", "-")
-        while wanted and wanted not in known:
-            wanted = wanted.rpartition("-")[0]
-        return wanted or "en"
+        return best_locale(asked or LOCALE_DEFAULT, self.backend.rules.people) or LOCALE_DEFAULT
 
     async def meet(self, people: Iterable[str]) -> None:
         """Have the names of `people` at hand. Raises StoreFailed."""
@@ -345,12 +356,10 @@ class Hub:
 
     def _go_on(self, feed: Feed) -> None:
         """Deliver what queued behind a read, up to the next record that needs one."""
-        waiting, feed.waiting = feed.waiting or deque(), None
+        waiting = feed.release()
         while waiting and not feed.reads:
             self._deliver(feed, waiting.popleft())
-        queue = feed.waiting
-        if queue is not None:
-            queue.extend(waiting)
+        feed.put_back(waiting)
 
     # What is said
 
@@ -363,9 +372,7 @@ class Hub:
         if frame is None:
             told = entry.told
             assert isinstance(told, Notice | Update)
-            seq = told.seq if isinstance(told, Notice) else told.row_seq
-            row = row_of(told, seq, 0, self._keep_age_ms)
-            item = self.inbox.item(row, body_of(told), self._names, locale)
+            item = self.inbox.item_of(told, self._names, locale)
             frame = frames.notification(item, item["id"], self.cursor(told.seq), told.seq)
             entry.frames[locale] = frame
         return frame
@@ -399,15 +406,6 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work of the edge failed", error=f"{type(error).__name__}: {error}")
-
-
-def actors_of(told: Told) -> Sequence[str]:
-    """Whose names the record's text may need."""
-    if isinstance(told, Update):
-        return told.actors
-    if isinstance(told, Notice):
-        return (content_of(told.content).actor,)
-    return ()
 
 
 def wish_message(wish: Wish, cursor: str) -> Mapping[str, Any]:

@@ -17,11 +17,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from fanbell.edge import frames
 from fanbell.edge.cursor import BadCursor, decode_cursor
-from fanbell.edge.hub import ITEMS_PER_FRAME, Feed, Hub, actors_of
+from fanbell.edge.hub import ITEMS_PER_FRAME, Feed, Hub
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Entry
 from fanbell.edge.session import Opened
@@ -51,7 +49,7 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
         missed = await _missed(hub, feed, locale, since, at, recent)
         if missed is not None:
             return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
-    page = msgspec.json.decode(await hub.inbox.page(feed.user, Query(limit=PAGE_ROWS), locale))
+    page = await hub.inbox.answer(feed.user, Query(limit=PAGE_ROWS), locale)
     shown = {item["id"]: decode_cursor(item["cursor"], hub.backend.epoch) for item in page["items"]}
     frame = frames.framed({"type": "page", **page, "cursor": hub.cursor(at)})
     return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown)
@@ -131,7 +129,7 @@ async def _told_again(
     hub: Hub, feed: Feed, locale: str, since: int, at: int, mine: Sequence[Entry]
 ) -> list[Frame]:
     """The records, as they were told; a changed row as it is now, with the first record that may have done it."""
-    await hub.meet({actor for entry in mine for actor in actors_of(entry.told)})
+    await hub.meet({actor for entry in mine for actor in hub.inbox.actors_of(entry.told)})
     changed = [row for row in feed.tally.changed_since(since) if row.changed_seq > row.seq and row.seq <= at]
     out: list[Frame] = []
     for entry in mine:

@@ -1,14 +1,11 @@
 """A backend whose `notices` are written by the test: a memory store, and listeners told when the test says so."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from msgspec import json as msgspec_json
 
 from fanbell.edge.backend import Listener
 from fanbell.edge.cursor import encode_cursor
-from fanbell.projections.rows import Counts, Query, counts, page
-from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Body, Profile, Row
+from fanbell.projections.inbox import Inbox
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import encode_body
 from fanbell.schemas.partitions import partition_of
@@ -120,44 +117,10 @@ class FakeNotices:
         return self.log[partition][offset : offset + at_most]
 
 
-class FakeInbox:
-    """Renders plainly what `projections.inbox.Inbox` renders well."""
-
-    def __init__(self, backend: FakeNotices) -> None:
-        self.backend = backend
-        self.now_ms = NOW_MS
-
-    def item(
-        self, row: Row, body: Body, profiles: Mapping[str, Profile | None], locale: str | None
-    ) -> dict[str, Any]:
-        names = [
-            (profile.name if (profile := profiles.get(actor)) else None) or actor for actor in body.actors
-        ]
-        return {
-            "id": body.id, "cursor": encode_cursor(self.backend.epoch, row.seq), "kind": row.kind,
-            "reason": body.reason,
-            "text": f"{', '.join(names)} ({locale})", "url": "/", "actors": [{"id": actor} for actor in body.actors],
-            "count": body.count, "object": body.content.object, "created_at": body.created_ms,
-            "seen": bool(row.flags & SEEN), "read": bool(row.flags & READ), "archived": bool(row.flags & ARCHIVED),
-            "clicked": bool(row.flags & CLICKED),
-        }  # fmt: skip
-
-    async def items(self, user: str, rows: Sequence[Row], locale: str | None) -> list[dict[str, Any]]:
-        bodies = await self.backend.store.bodies(user, [row.body for row in rows])
-        actors = {actor for body in bodies.values() for actor in body.actors}
-        profiles = await self.backend.store.profiles(sorted(actors))
-        return [self.item(row, bodies[row.body], profiles, locale) for row in rows if row.body in bodies]
-
-    async def page(self, user: str, query: Query, locale: str | None) -> bytes:
-        shown = page(await self.backend.store.rows(user), query, self.now_ms)
-        position = (await self.backend.store.positions()).get(partition_of(user, self.backend.partitions), -1)
-        return msgspec_json.encode(
-            {
-                "items": await self.items(user, shown.rows, locale),
-                "cursor": encode_cursor(self.backend.epoch, position + 1),
-                "next": None, "prev": None, "total": shown.total, "unread": shown.unread, "unseen": shown.unseen,
-            }
-        )  # fmt: skip
-
-    async def counts(self, user: str) -> Counts:
-        return counts(await self.backend.store.rows(user), self.now_ms)
+def inbox_of(backend: FakeNotices) -> Inbox:
+    """The inbox projection over `backend`, told of what happens before the edge is."""
+    inbox = Inbox(
+        backend.store, lambda: backend.rules, lambda seq: encode_cursor(backend.epoch, seq), lambda: NOW_MS
+    )
+    backend.listen(inbox.told)
+    return inbox
