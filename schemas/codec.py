@@ -269,7 +269,7 @@ def command_bytes(origin: bytes, ask: bytes) -> bytes:
 
 
 def notice_bytes(numbers: bytes, reason_and_content: bytes, packed: Iterable[bytes], count: int) -> bytes:
-    """A Notice from its first five fields, its reason and content, all in Avro binary, and `count` packed names (≥ 1)."""
+    """A Notice: its first five fields, its reason and content, all in Avro binary, and `count` (≥ 1) packed names."""
     return b"".join((_NOTICE, numbers, reason_and_content, zigzag(count), *packed, b"\0"))
 
 
