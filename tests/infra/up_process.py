@@ -25,7 +25,7 @@ class Up:
     @property
     def url(self) -> str:
         """Where its HTTP API is."""
-        return str(self.told["url"])
+        return str(self.told["http"])
 
     def heard(self, user: str) -> list[dict[str, Any]]:
         """What is in the user's inbox, once something is."""
