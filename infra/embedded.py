@@ -5,7 +5,6 @@ Three threads: the event loop (people), the intake's writer, and the runner, whi
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
@@ -17,10 +16,9 @@ from typing import Any, Final
 import structlog
 
 from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Trace, Unavailable
+from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
-from fanbell.infra.lock import FolderLock
 from fanbell.infra.settings import Settings
-from fanbell.projections.store_sqlite import SqliteStore
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode, kind_of_record
 from fanbell.schemas.records import Activity, Change, Dead, Rules, Told
 from fanbell.schemas.topics import DEAD, INTAKE, NOTICES
@@ -30,14 +28,10 @@ from fanbell.streams.core.kinds import Rules as KindRules
 from fanbell.streams.embedded import Batches, Runner
 from fanbell.streams.log import Record
 from fanbell.streams.log_sqlite import SqliteLog
-from fanbell.streams.snapshots_folder import FolderSnapshots
-from fanbell.streams.sqlite import open_database, transaction
+from fanbell.streams.sqlite import make_durable, open_database
 
 logger = structlog.get_logger()
 
-INTAKE_FILE: Final = "intake.db"
-STATE_FILE: Final = "fanbell.db"
-SNAPSHOTS_FOLDER: Final = "snapshots"
 BATCH_RECORDS: Final = 1_000  # intake records read at once
 BATCH_WEIGHT: Final = 20_000  # notifications in one transaction, about: a reader sees inboxes grow
 BATCH_S: Final = 0.1  # … or this long
@@ -54,20 +48,15 @@ class Embedded:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = Path(settings.data)
-        self._lock = FolderLock(self.folder)
-        self._lock.acquire()
+        self._data = DataFolder(settings)
         try:
             self._open()
         except BaseException:
-            self._lock.release()
+            self._data.close()
             raise
 
     def _open(self) -> None:
-        self._connection = open_database(self.folder / STATE_FILE)
-        self._log = SqliteLog(self._connection, self.settings.partitions)
-        age_ms = self.settings.inbox_keep_days * 86_400_000 or None
-        self.store = SqliteStore(self._connection, self.settings.inbox_keep, age_ms)
-        self._snapshots = FolderSnapshots(self.folder / SNAPSHOTS_FOLDER)
+        self._log, self.store = self._data.log, self._data.store
         self._wake = threading.Condition()
         self._intake = Intake(str(self.folder / INTAKE_FILE), self._appended)
         self._reading = open_database(self.folder / INTAKE_FILE, read_only=True)
@@ -120,10 +109,9 @@ class Embedded:
         while self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 0.05)  # the runner may wait for us to take a batch
         self._looker.shutdown()
-        self.store.close()
-        for connection in (self._reading, self._looking, self._connection):
-            connection.close()
-        self._lock.release()
+        self._reading.close()
+        self._looking.close()
+        self._data.close()
         logger.info("closed", data=str(self.folder), position=self._position)
 
     # The runner's thread
@@ -164,7 +152,7 @@ class Embedded:
         return not (first and error)
 
     def _open_runner(self) -> None:
-        runner = Runner(self._log, self._intake_log, self.store, self._snapshots, lambda: transaction(self._connection))
+        runner = self._data.runner(self._intake_log)
         run(runner.open())
         self._runner, self._position = runner, runner.position
         self._shown = max(self._shown, runner.position)
@@ -196,7 +184,7 @@ class Embedded:
                 if self._stopping:
                     break
                 self._wake.wait(TICK_S)
-        self._sync()
+        make_durable(self._data.connection)
         run(runner.save())
 
     def _batch(self, runner: Runner, records: list[Record]) -> None:
@@ -236,25 +224,13 @@ class Embedded:
             or time.monotonic() - self._saved_at >= self.settings.snapshot_every_s
         )
         if due and not self._saving:
-            self._sync()
+            make_durable(self._data.connection)
             self._saving = list(runner.replicas)
             self._saved_at, self._saved_position = time.monotonic(), runner.position
         elif self._saving:
             replica = self._saving.pop()
-            self._sync()
+            make_durable(self._data.connection)
             run(replica.save())
-
-    def _sync(self) -> None:
-        """Make the log at least as durable as the snapshot that is about to be kept."""
-        for name in (f"{STATE_FILE}-wal", STATE_FILE):
-            try:
-                descriptor = os.open(self.folder / name, os.O_RDONLY)
-            except FileNotFoundError:  # no WAL: all is in the file
-                continue
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
     # The event loop's side of a batch
 
