@@ -36,7 +36,7 @@ class Rule(NamedTuple):
     among: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
     """The values in force. Made by `load`; by hand in tests."""
 
@@ -97,6 +97,10 @@ class Settings:
     log_format: Annotated[
         str, Rule("auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text"))
     ] = "auto"
+
+    def __repr__(self) -> str:
+        """As `fanbell settings` shows them: secrets get into logs by way of somebody's repr."""
+        return f"Settings({', '.join(f'{line.name}={line.value}' for line in self.describe())})"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -188,7 +192,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(name, known, n=1, cutoff=0.75)
     return f"; did you mean {close[0]}?" if close else "; `fanbell settings` lists them"
 
 

@@ -40,7 +40,7 @@ def activities_of(value: Any, rules: Rules, caller: Caller) -> list[Activity]:
     """The activities that the JSON value of a body describes, all of them good. Raises Problem."""
     items = value if type(value) is list else [value]
     if len(items) > BATCH_MAX:
-        raise too_large(f"A batch has at most {BATCH_MAX} activities, this one has {len(items)}.")
+        raise unprocessable(f"A batch has at most {BATCH_MAX} activities, this one has {len(items)}.")
     activities: list[Activity] = []
     errors: list[dict[str, Any]] = []
     for item, each in enumerate(items):

@@ -3,17 +3,13 @@
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from fanbell import __version__
-from fanbell.edge import problems
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
 from fanbell.edge.http import activities, dead, notifications, operate, wishes
-from fanbell.edge.http.calls import Call, Edge, route_of
-from fanbell.edge.http.gate import PUBLIC, Gate, not_routed
+from fanbell.edge.http.calls import Call, Edge, Failures, route_of
+from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.models import MODELS
 from fanbell.edge.http.ports import HttpSettings, Inbox
@@ -42,7 +38,9 @@ _TAGS: Final = [
 
 
 class Api(FastAPI):
-    """FastAPI with our own models in its document."""
+    """FastAPI with our own models in its document, and a token where one is needed."""
+
+    token_required = False
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document."""
@@ -50,19 +48,18 @@ class Api(FastAPI):
             document = super().openapi()
             components = document.setdefault("components", {})
             components["schemas"] = MODELS
-            components["securitySchemes"] = {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-            }
-            for path, calls in document["paths"].items():
-                for call in calls.values():
-                    call["security"] = [] if path in PUBLIC else [{"token": []}]
+            if self.token_required:
+                token = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                components["securitySchemes"] = {"token": token}
+                for path, calls in document["paths"].items():
+                    for call in calls.values():
+                        call["security"] = [] if path in PUBLIC else [{"token": []}]
         return self.openapi_schema or {}
 
 
 def create_app(backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Auth) -> Gate:
     """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document."""
-    metrics = Metrics(backend.stats)
-    edge = Edge(backend, inbox, settings, metrics)
+    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures())
     api = Api(
         title="Fanbell",
         version=__version__,
@@ -72,25 +69,7 @@ def create_app(backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Aut
         redoc_url=None,
         redirect_slashes=False,  # an id may end in one
     )
+    api.token_required = auth.required
     for call in CALLS:
         api.router.routes.append(route_of(call, edge))
-    api.add_exception_handler(HTTPException, _not_routed)
-    return Gate(api, settings, auth, metrics)
-
-
-async def _not_routed(request: Request, error: Exception) -> Response:
-    """404 and 405, which the router raises."""
-    assert isinstance(error, HTTPException)
-    problem = not_routed(error.status_code, _allowed(request))
-    return Response(problem.body(), problem.status, problem.headers, problems.CONTENT_TYPE)
-
-
-def _allowed(request: Request) -> str:
-    """The methods of all calls at the path that was asked; each route knows only its own."""
-    routes = [route for route in request.app.routes if getattr(route, "path_regex", None)]
-    methods = {
-        m for route in routes if route.path_regex.match(request.scope["path"]) for m in route.methods or ()
-    }
-    if "GET" in methods:
-        methods.add("HEAD")
-    return ", ".join(sorted(methods))
+    return Gate(api, edge, auth)

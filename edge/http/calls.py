@@ -24,6 +24,7 @@ SETTLE_S: Final = (
     1.0  # how long a change is waited for, so that whoever made it reads it back; then it is only accepted
 )
 RETRY_AFTER_S: Final = 5  # a full disk or a restart takes longer than a blink
+LOG_EVERY_S: Final = 1.0  # lines of failed requests
 JSON: Final = b"application/json"
 log = structlog.get_logger("fanbell.http")
 
@@ -47,6 +48,44 @@ class Answer:
         await send({"type": "http.response.body", "body": self.body})
 
 
+class Failures:
+    """Turns errors into problems; logs what is our fault, once a second at most: a full disk is not helped by lines."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+        self._left_out = 0
+
+    def problem_of(self, error: Exception, scope: Scope) -> Problem:
+        """The problem that an error of a call is told as."""
+        match error:
+            case Problem():
+                return error
+            case Conflict():
+                errors = [
+                    fault("id", f"{id_!r} was used before with another body", item)
+                    for item, id_ in error.items
+                ]
+                detail = "Ids were used before with another body; nothing was accepted."
+                return Problem(409, "id-conflict", detail, errors)
+            case Busy():
+                return Problem(503, "busy", str(error), headers={"retry-after": str(error.retry_after_s)})
+            case Unavailable() | StoreFailed():
+                self._log("request refused", error, scope, traceback=False)
+                return Problem(503, "unavailable", str(error), headers={"retry-after": str(RETRY_AFTER_S)})
+        self._log("request failed", error, scope, traceback=True)
+        return problems.internal()
+
+    def _log(self, what: str, error: Exception, scope: Scope, *, traceback: bool) -> None:
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            self._left_out += 1
+            return
+        route = getattr(scope.get("route"), "path", "none")
+        told = {"exc_info": error} if traceback else {"error": f"{type(error).__name__}: {error}"}
+        log.error(what, method=scope["method"], route=route, left_out=self._left_out, **told)
+        self._next_s, self._left_out = now_s + LOG_EVERY_S, 0
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """What calls work with."""
@@ -55,6 +94,7 @@ class Edge:
     inbox: Inbox
     settings: HttpSettings
     metrics: Metrics
+    failures: Failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,54 +131,6 @@ def problem_answer(problem: Problem) -> Answer:
     return Answer(problem.body(), problem.status, problems.CONTENT_TYPE.encode(), headers)
 
 
-class _Log:
-    """Logs of requests that failed here, at most one a second: a full disk is not filled by log lines."""
-
-    def __init__(self) -> None:
-        self._next_s = 0.0
-        self._left_out = 0
-
-    def failed(self, what: str, scope: Scope, error: BaseException, trace: bool) -> None:
-        now_s = time.monotonic()
-        if now_s < self._next_s:
-            self._left_out += 1
-            return
-        path = getattr(scope.get("route"), "path", "")
-        log.error(
-            what,
-            method=scope["method"],
-            route=path,
-            error=f"{type(error).__name__}: {error}" if not trace else type(error).__name__,
-            left_out=self._left_out,
-            exc_info=error if trace else None,
-        )
-        self._next_s, self._left_out = now_s + 1.0, 0
-
-
-_log = _Log()
-
-
-def problem_of(error: Exception, scope: Scope) -> Problem:
-    """The problem that an error of a call is told as; what is our fault is logged."""
-    match error:
-        case Problem():
-            return error
-        case Conflict():
-            errors = [
-                fault("id", f"{id_!r} was used before with another body", item) for item, id_ in error.items
-            ]
-            return Problem(
-                409, "id-conflict", "Ids were used before with another body; nothing was accepted.", errors
-            )
-        case Busy():
-            return Problem(503, "busy", str(error), headers={"retry-after": str(error.retry_after_s)})
-        case Unavailable() | StoreFailed():
-            _log.failed("request refused", scope, error, trace=False)
-            return Problem(503, "unavailable", str(error), headers={"retry-after": str(RETRY_AFTER_S)})
-    _log.failed("request failed", scope, error, trace=True)
-    return problems.internal()
-
-
 def route_of(call: Call, edge: Edge) -> APIRoute:
     """`call` as a route of FastAPI, which documents it.
 
@@ -155,7 +147,7 @@ def route_of(call: Call, edge: Edge) -> APIRoute:
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - the one place where any failure of a call becomes an answer
-            answer = problem_answer(problem_of(error, scope))
+            answer = problem_answer(edge.failures.problem_of(error, scope))
         await answer.send(send)
 
     good = min(status for status in call.responses if isinstance(status, int))

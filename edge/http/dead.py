@@ -1,5 +1,6 @@
 """Dead letters: what could not go through, with origin and reason; listed, shown, retried, dropped."""
 
+import re
 from base64 import b64encode
 from typing import Any, Final
 
@@ -15,9 +16,9 @@ from fanbell.edge.problems import fault, not_found, unprocessable
 from fanbell.schemas.codec import Undecodable, decode
 from fanbell.schemas.limits import BATCH_MAX
 
-OFFSET_MAX: Final = 10**18
 LETTERS_DEFAULT: Final = 100
 LETTERS_MAX: Final = 1_000
+_OFFSET: Final = re.compile("[0-9]{1,18}")
 
 
 async def list_dead(edge: Edge, asked: Asked) -> Answer:
@@ -25,7 +26,7 @@ async def list_dead(edge: Edge, asked: Asked) -> Answer:
     operators_only(asked)
     query = asked.query(("after", "limit"))
     limit = whole_number(query, "limit", LETTERS_DEFAULT, 1, LETTERS_MAX)
-    after = whole_number(query, "after", -1, 0, OFFSET_MAX)
+    after = whole_number(query, "after", -1, 0, d.OFFSET_MAX)
     letters = await edge.backend.dead_letters(after, limit + 1)
     more = len(letters) > limit
     items = [letter_of(letter) for letter in letters[:limit]]
@@ -37,7 +38,7 @@ async def show_dead(edge: Edge, asked: Asked) -> Answer:
     operators_only(asked)
     asked.query()
     text = asked.param("offset")
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    if not _OFFSET.fullmatch(text) or int(text) > d.OFFSET_MAX:
         raise unprocessable("The path names no offset.", [fault("offset", "must be a whole number")])
     letters = await edge.backend.dead_letters(int(text) - 1, 1)
     if not letters or letters[0].offset != int(text):
@@ -93,7 +94,7 @@ async def _offsets(asked: Asked) -> list[int]:
     errors = [
         fault("offsets", "must be a whole number, 0 or more", item)
         for item, offset in enumerate(offsets)
-        if type(offset) is not int or not 0 <= offset <= OFFSET_MAX
+        if type(offset) is not int or not 0 <= offset <= d.OFFSET_MAX
     ]
     if errors:
         raise unprocessable("The offsets cannot be used.", errors)

@@ -26,7 +26,8 @@ LOCALE: Final[Schema] = {
     "maxLength": 35,
     "pattern": "^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$",
 }
-OFFSET: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 10**17}
+OFFSET_MAX: Final = 10**17  # a billion records a second for three years
+OFFSET: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX}
 CURSOR_EXAMPLE: Final = urlsafe_b64encode(b"\x01" + (42).to_bytes(8)).decode() + "bG9n"
 
 ACTIVITY: Final = {

@@ -7,19 +7,19 @@ limit's numbers.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 
-from fanbell.edge import problems
 from fanbell.edge.auth import ANYBODY, LOOPBACK_NAMES, Auth, Unauthorized, is_loopback
-from fanbell.edge.http.calls import problem_answer, problem_of
-from fanbell.edge.http.metrics import Metrics
-from fanbell.edge.http.ports import HttpSettings
-from fanbell.edge.problems import Problem, bad_request, forbidden
+from fanbell.edge.http.calls import Edge, problem_answer
+from fanbell.edge.problems import Problem, bad_request, forbidden, not_found
 from fanbell.edge.rate_limit import Allowance, RateLimit
 
 PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", "/v1/edge", "/openapi.json"})
@@ -44,12 +44,18 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Gate:
-    """An ASGI app around another, `api`."""
+    """An ASGI app around the routes of `api`.
 
-    def __init__(self, api: ASGIApp, settings: HttpSettings, auth: Auth, metrics: Metrics) -> None:
+    Requests go to its router directly: of the middleware that FastAPI puts before that, nothing is needed here, and
+    its own answer to an error would not be a problem document.
+    """
+
+    def __init__(self, api: FastAPI, edge: Edge, auth: Auth) -> None:
+        settings = edge.settings
         self.api = api
         self._auth = auth
-        self._metrics = metrics
+        self._metrics = edge.metrics
+        self._failures = edge.failures
         self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
         self._edge_port = settings.edge_port or settings.port + 1
@@ -81,21 +87,33 @@ class Gate:
                 message["body"] = b""
             await send(message)
 
-        inner = dict(scope, path=raw_path(scope), method="GET" if head else scope["method"])
+        inner = dict(scope, app=self.api, path=raw_path(scope), method="GET" if head else scope["method"])
         try:
             if self._admit(inner, headers):
-                await self.api(inner, receive, sender)
+                await self.api.router(inner, receive, sender)
             else:
                 await sender({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
                 await sender({"type": "http.response.body", "body": b""})
         except Exception as error:
             if status:
                 raise  # too late for an answer: the server closes the connection
-            await problem_answer(problem_of(error, inner)).send(sender)
+            problem = self._not_routed(error, inner) or self._failures.problem_of(error, inner)
+            await problem_answer(problem).send(sender)
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.answered(
             method, getattr(inner.get("route"), "path", "none"), status, time.perf_counter() - began_s
         )
+
+    def _not_routed(self, error: Exception, scope: Scope) -> Problem | None:
+        """The problem of a request that no call is there for, which the router raises: 404 or 405."""
+        if not isinstance(error, HTTPException):
+            return None
+        if error.status_code != 405:
+            return not_found("There is nothing at this path; see /openapi.json.")
+        allow = allowed(
+            [route for route in self.api.router.routes if isinstance(route, APIRoute)], scope["path"]
+        )
+        return Problem(405, "method", f"This path takes {allow} only.", headers={"allow": allow})
 
     def _admit(self, scope: Scope, headers: Headers) -> bool:
         """Whether the request may pass; False for a preflight. Adds to answers' `headers`. Raises Problem."""
@@ -195,8 +213,9 @@ def _limit(allowance: Allowance, headers: Headers) -> None:
         )
 
 
-def not_routed(status: int, allow: str | None) -> Any:
-    """The problem of a request that no call is there for: 404, or 405 with the methods that are allowed."""
-    if status == 405:
-        return Problem(405, "method", f"This path takes {allow} only.", headers={"allow": allow or ""})
-    return problems.not_found("There is nothing at this path; see /openapi.json.")
+def allowed(routes: Sequence[APIRoute], path: str) -> str:
+    """The methods of all calls at `path`; each route knows only its own. A path named literally hides patterns."""
+    there = [route for route in routes if route.path == path]
+    there = there or [route for route in routes if route.path_regex.match(path)]
+    methods = {method for route in there for method in route.methods or ()}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
