@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from fanbell.schemas.codec import decode
-from fanbell.schemas.topics import NOTICES
+from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.core.fold import Fold, Output
 from fanbell.streams.core.kinds import FOLD_VERSION
 from fanbell.streams.log import Entry, Log, LogFailed, Record
@@ -22,10 +22,17 @@ F = TypeVar("F", bound=Fold)
 
 READ_MAX: Final = 5_000  # records read at once when catching up: a few MB
 EVERYTHING: Final = 1 << 62
+ORDER: Final = (DEAD, NOTICES, ROUTED, ACTIVITIES)
+"""In which order a batch's outputs are appended. Dead letters before notices, since what `notices` holds counts as out
+after a crash; commands before facts, since a fact sets free what must find the commands before it in `routed`."""
 
 
 class LogShort(Exception):
     """The log ends before the snapshot, or begins after it: it was cut or replaced. Nothing is taken for done."""
+
+
+class Unacknowledged(Exception):
+    """The state is ahead of what is known to be out: it must not be saved, nor built upon."""
 
 
 class Replica(Generic[F]):
@@ -36,7 +43,13 @@ class Replica(Generic[F]):
     """
 
     def __init__(
-        self, topic: str, partition: int, log: Log, snapshots: Snapshots, fresh: Callable[[], F], load: Callable[[bytes], F]
+        self,
+        topic: str,
+        partition: int,
+        log: Log,
+        snapshots: Snapshots,
+        fresh: Callable[[], F],
+        load: Callable[[bytes], F],
     ) -> None:
         self.topic, self.partition = topic, partition
         self.fold = fresh()
@@ -49,6 +62,10 @@ class Replica(Generic[F]):
         """Offset of the one before it: nothing from there on may be trimmed."""
         self._log, self._snapshots, self._load = log, snapshots, load
         self._silent = (-1, -1)
+        self._advancing = False
+        """From when `advance` applies records until their outputs are acknowledged; for ever if they never are."""
+        self._acknowledged = -1
+        """Offset up to which outputs are acknowledged, when `advance` is what applies records."""
 
     async def open(self, all_out: bool = False) -> None:
         """Take the newest good snapshot and learn what is out already. Raises LogShort, LogFailed.
@@ -71,7 +88,9 @@ class Replica(Generic[F]):
             try:
                 self.fold = self._load(snapshot.state)
             except Exception as error:  # noqa: BLE001 - whatever a state that is whole but wrong raises: the one before it may do
-                logger.warning("snapshot_refused", stage=self.fold.stage, partition=self.partition, offset=snapshot.offset, error=repr(error))
+                logger.warning(
+                    "snapshot_refused", stage=self.fold.stage, partition=self.partition, offset=snapshot.offset, error=repr(error),
+                )  # fmt: skip
                 continue
             self.offset = self.saved = snapshot.offset
             self.previous = kept[number + 1].offset if number + 1 < len(kept) else -1
@@ -81,6 +100,7 @@ class Replica(Generic[F]):
                 f"{self.topic}[{self.partition}] begins at {start}, but the state stands at {self.offset}: "
                 "records between them are gone; restore the snapshots or the log"
             )
+        self._acknowledged = self.offset
         self._silent = (end, EVERYTHING) if all_out else await self._out_already()
 
     async def _out_already(self) -> tuple[int, int]:
@@ -99,7 +119,7 @@ class Replica(Generic[F]):
         return (-1, -1) if committed is None else (committed - 1, EVERYTHING)
 
     async def missing(self, before: int | None = None) -> list[Record]:
-        """The records after the offset, in order, at most `READ_MAX` and below `before`; empty once it is up to date."""
+        """The records after the offset, in order, at most `READ_MAX` and below `before`; empty if there are none."""
         records = await self._log.read(self.topic, self.partition, self.offset + 1, READ_MAX)
         return records if before is None else [record for record in records if record.offset < before]
 
@@ -118,8 +138,10 @@ class Replica(Generic[F]):
     async def advance(self, records: Sequence[Record]) -> None:
         """Apply records as they were handed over, heal gaps, and append the outputs; returns once all are acknowledged.
 
-        Raises LogFailed and whatever the fold raises; the replica is of no use afterwards.
+        Raises LogFailed and whatever the fold raises; the replica is of no use afterwards, and says so: Unacknowledged.
         """
+        self._check_acknowledged()
+        self._advancing = True
         outputs: list[Output] = []
         timestamp_ms = 0
         for record in records:
@@ -132,22 +154,38 @@ class Replica(Generic[F]):
             outputs += self.apply(record)
             timestamp_ms = record.timestamp_ms
         await append(self._log, outputs, timestamp_ms)
+        self._acknowledged = self.offset
+        self._advancing = False
 
     async def commit(self) -> None:
-        """Let the log know how far the outputs are acknowledged."""
-        await self._log.commit(self.group, self.topic, self.partition, self.offset + 1)
+        """Let the log know how far the outputs that `advance` made are acknowledged; at any time."""
+        await self._log.commit(self.group, self.topic, self.partition, self._acknowledged + 1)
 
     async def save(self) -> None:
-        """Keep a snapshot of the state as it stands; its outputs must be acknowledged."""
+        """Keep a snapshot of the state as it stands.
+
+        Raises SnapshotFailed, and Unacknowledged while outputs are on their way.
+        """
+        self._check_acknowledged()
         if self.offset == self.saved:
             return
-        snapshot = Snapshot(self.fold.stage, self.partition, self.offset, FOLD_VERSION, self._log.identity, self.fold.dump())
+        snapshot = Snapshot(
+            self.fold.stage, self.partition, self.offset, FOLD_VERSION, self._log.identity, self.fold.dump()
+        )
         await self._snapshots.save(snapshot)
-        self.previous, self.saved = self.saved, self.offset
+        self.previous, self.saved = self.saved, snapshot.offset  # the stream may have gone on meanwhile
+
+    def _check_acknowledged(self) -> None:
+        if self._advancing:
+            raise Unacknowledged(
+                f"outputs of {self.topic}[{self.partition}] up to {self.offset} are not acknowledged: open it anew"
+            )
 
 
 async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> dict[tuple[str, int], int]:
-    """Append outputs in their order, one unacknowledged append per partition at most; the first offset of each.
+    """Append outputs in their order, topic by topic as `ORDER` says; the first offset of each.
+
+    One unacknowledged append per partition at most.
 
     Raises LogFailed.
     """
@@ -155,9 +193,10 @@ async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> dict
     for output in outputs:
         batches.setdefault((output.topic, output.partition), []).append(Entry(output.value, timestamp_ms))
     firsts = {}
-    for (topic, partition), entries in batches.items():
+    for topic, partition in sorted(batches, key=lambda place: ORDER.index(place[0])):
+        entries = batches[topic, partition]
         firsts[topic, partition] = await log.append(topic, partition, entries)
     return firsts
 
 
-__all__ = ["LogFailed", "LogShort", "Replica", "append"]
+__all__ = ["LogFailed", "LogShort", "Replica", "Unacknowledged", "append"]

@@ -1,0 +1,224 @@
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from fanbell.schemas.codec import decode, encode
+from fanbell.schemas.records import Activity, Command, Dead, Fact, Rules, Tick
+from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
+from fanbell.streams.core.fan_out import FanOut
+from fanbell.streams.core.fold import Output
+from fanbell.streams.core.kinds import FOLD_VERSION, default_source
+from fanbell.streams.core.route import Route
+from fanbell.streams.log import Entry, LogFailed
+from fanbell.streams.log_memory import MemoryLog, Moment
+from fanbell.streams.replica import Replica, Unacknowledged, append
+from fanbell.streams.snapshots_memory import MemorySnapshots
+from fanbell.streams.snapshots_memory import Moment as SnapshotMoment
+
+T = TypeVar("T")
+NOW_MS = 1_760_000_000_000
+
+
+def run(doing: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(doing)
+
+
+class GatedLog(MemoryLog):
+    """Notes the order of appends; holds up or fails those to one topic."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        super().__init__(partitions)
+        self.appends: list[tuple[str, int]] = []
+        self.failing: str | None = None
+        self.held: str | None = None
+        self.go = asyncio.Event()
+
+    async def pause(self, moment: Moment, topic: str, partition: int) -> None:
+        if moment != "append":
+            return
+        if topic == self.failing:
+            raise LogFailed("as asked")
+        if topic == self.held:
+            await self.go.wait()
+        self.appends.append((topic, partition))
+
+
+def rules() -> Entry:
+    return Entry(encode(Rules(1, FOLD_VERSION, default_source(), NOW_MS)), NOW_MS)
+
+
+def activity(id_: str, kind: str, actor: str, object_: str, **more: Any) -> Entry:
+    return Entry(encode(Activity(id_, kind, actor, object_, **more)), NOW_MS)
+
+
+def route(log: MemoryLog, snapshots: MemorySnapshots) -> Replica[Route]:
+    return Replica(ACTIVITIES, 0, log, snapshots, lambda: Route(0, 1), lambda data: Route.load(0, 1, data))
+
+
+def fan_out(log: MemoryLog, snapshots: MemorySnapshots) -> Replica[FanOut]:
+    return Replica(ROUTED, 0, log, snapshots, lambda: FanOut(0), lambda data: FanOut.load(0, data))
+
+
+async def filled(log: MemoryLog, *activities: Entry) -> None:
+    await log.append(ROUTED, 0, [rules()])
+    await log.append(ACTIVITIES, 0, [rules(), *activities])
+
+
+def test_a_state_ahead_of_its_acknowledgements_is_not_saved() -> None:
+    """
+    While outputs are on their way there is no snapshot, and the committed offset stays where it was.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = GatedLog(), MemorySnapshots()
+        await filled(log, activity("a", "mention", "ana", "post", mentions=["bo"]))
+        replica = route(log, snapshots)
+        await replica.open()
+        log.held = ROUTED
+        advancing = asyncio.create_task(replica.advance(await replica.missing()))
+        await asyncio.sleep(0)
+
+        with pytest.raises(Unacknowledged):
+            await replica.save()
+        await replica.commit()
+
+        assert await log.committed(replica.group, ACTIVITIES, 0) == 0
+        assert await snapshots.candidates("route", 0) == []
+        log.go.set()
+        await advancing
+        await replica.save()
+        await replica.commit()
+        assert await log.committed(replica.group, ACTIVITIES, 0) == 2
+        assert [snapshot.offset for snapshot in await snapshots.candidates("route", 0)] == [1]
+
+    run(scenario())
+
+
+def test_a_replica_whose_append_failed_goes_no_further() -> None:
+    """
+    After a failed append a replica neither advances nor saves: what it put out may be lost.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = GatedLog(), MemorySnapshots()
+        await filled(log, activity("a", "mention", "ana", "post", mentions=["bo"]))
+        replica = route(log, snapshots)
+        await replica.open()
+        log.failing = ROUTED
+
+        with pytest.raises(LogFailed):
+            await replica.advance(await replica.missing())
+
+        log.failing = None
+        with pytest.raises(Unacknowledged):
+            await replica.advance(await replica.missing())
+        with pytest.raises(Unacknowledged):
+            await replica.save()
+
+    run(scenario())
+
+
+def test_commands_are_out_before_the_facts_of_their_batch() -> None:
+    """
+    A fact is appended after every command of its batch: what it sets free must find the commands before it.
+    """
+
+    async def scenario() -> None:
+        log = GatedLog()
+        await filled(
+            log,
+            activity("a", "comment", "ana", "first", target="post", owner="bo"),
+            activity("b", "comment", "cy", "second", target="post", owner="bo"),
+        )
+        replica = route(log, MemorySnapshots())
+        await replica.open()
+        missing = await replica.missing()
+        log.appends.clear()
+        await replica.advance(missing)
+
+        assert log.appends == [(ROUTED, 0), (ACTIVITIES, 0)]
+        kinds = [type(decode(record.value)) for record in await log.read(ROUTED, 0, 1, 9)]
+        assert kinds == [Command, Command]
+        assert [type(decode(record.value)) for record in await log.read(ACTIVITIES, 0, 3, 9)] == [Fact, Fact]
+
+    run(scenario())
+
+
+def test_dead_letters_are_out_before_the_notices_of_their_batch() -> None:
+    """
+    A crash between the two appends loses no dead letter: notices say how far a shard's outputs are out.
+    """
+
+    async def scenario() -> None:
+        log = GatedLog()
+        outputs = [Output(NOTICES, 0, b"notice", 1, 0), Output(DEAD, 0, b"dead", 2, 0)]
+
+        await append(log, outputs, NOW_MS)
+
+        assert log.appends == [(DEAD, 0), (NOTICES, 0)]
+
+    run(scenario())
+
+
+def test_a_crash_before_the_notices_keeps_the_dead_letters() -> None:
+    """
+    A record that cannot be read reaches `dead` whatever happens to the notices of its batch.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = GatedLog(), MemorySnapshots()
+        await filled(log, activity("a", "mention", "ana", "post", mentions=["bo"]))
+        first = route(log, snapshots)
+        await first.open()
+        await first.advance(await first.missing())
+        await log.append(ROUTED, 0, [Entry(b"not a record", NOW_MS)])
+        shard = fan_out(log, snapshots)
+        await shard.open()
+        log.failing = DEAD
+        with pytest.raises(LogFailed):
+            await shard.advance(await shard.missing())
+        log.failing = None
+
+        again = fan_out(log, snapshots)
+        await again.open()
+        await again.advance(await again.missing())
+
+        assert [decode(record.value).reason for record in await log.read(DEAD, 0, 0, 9)] == ["undecodable"]
+        assert isinstance(decode((await log.read(DEAD, 0, 0, 9))[0].value), Dead)
+
+    run(scenario())
+
+
+class SlowSnapshots(MemorySnapshots):
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def pause(self, moment: SnapshotMoment, stage: str, partition: int) -> None:
+        if moment == "save":
+            await self.go.wait()
+
+
+def test_a_stream_that_goes_on_during_a_save_does_not_move_the_snapshot() -> None:
+    """
+    What may be trimmed follows the snapshot's own offset, not where the replica stands when it is finished.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = GatedLog(), SlowSnapshots()
+        await filled(log)
+        replica = route(log, snapshots)
+        await replica.open()
+        await replica.advance(await replica.missing())
+        saving = asyncio.create_task(replica.save())
+        await asyncio.sleep(0)
+        await log.append(ACTIVITIES, 0, [Entry(encode(Tick(NOW_MS)), NOW_MS)])
+        await replica.advance(await replica.missing())
+        snapshots.go.set()
+        await saving
+
+        assert (replica.saved, replica.offset) == (0, 1)
+
+    run(scenario())
