@@ -13,6 +13,7 @@ from msgspec import Struct
 
 PEOPLE: Final = 240
 FOLLOWS_EACH: Final = 14  # on average
+SHOWN_FOLLOWS: Final = 28  # of the shown person: their inbox is to be lively
 POSTS_KEPT: Final = 300  # of the town; older ones are no longer liked
 OWN_KEPT: Final = 12  # posts of the shown person that others react to
 BURST_MAX: Final = 24  # likes at one moment
@@ -79,10 +80,10 @@ class Town:
         self._run = run
         self._number = 0
         self.people = self._settle(people)
-        self.follows = self._attach()
-        self._fame = self._famous()
         self.shown = self.people[min(7, people - 1)]
         """Whose inbox the page shows: known in town, no celebrity."""
+        self.follows = self._attach()
+        self._fame = self._famous()
         self._posts: deque[Post] = deque(maxlen=POSTS_KEPT)
         self.own: deque[Post] = deque(maxlen=OWN_KEPT)
         """Posts of the shown person."""
@@ -118,7 +119,10 @@ class Town:
         urn = list(self.people)  # everybody once, and once more for each follower
         pairs: dict[tuple[str, str], None] = {}
         for person in self.people:
-            for _ in range(1 + int(self._random.expovariate(1 / FOLLOWS_EACH))):
+            wanted = (
+                SHOWN_FOLLOWS if person is self.shown else 1 + int(self._random.expovariate(1 / FOLLOWS_EACH))
+            )
+            for _ in range(wanted):
                 other = self._random.choice(urn)
                 if other.id != person.id and (person.id, other.id) not in pairs:
                     pairs[person.id, other.id] = None

@@ -3,6 +3,7 @@
 const VERBS = { post: "Posts", comment: "Comments", reply: "Replies", like: "Likes", repost: "Reposts", follow: "New followers", mention: "Mentions", message: "Messages" };
 const ICONS = { reply: "comment" };
 const ROWS_MAX = 200; // as many as an inbox keeps
+const PAGE_ROWS = 50; // of the server's first page
 const PING_MS = 25_000;
 const SILENCE_MS = 40_000; // no word for so long: the connection is dead, whatever the browser thinks
 const $ = (id) => document.getElementById(id);
@@ -195,6 +196,7 @@ const HEARD = {
     if (frame.recovered) setTimeout(() => { if ($("connection").dataset.state === "live") state("live", "Live"); }, 4000);
     inbox.epoch = frame.epoch;
     inbox.unread = frame.counts.unread;
+    if (frame.recovered && !older && inbox.items.length >= PAGE_ROWS) older = inbox.items.at(-1).cursor;
   },
   page(frame) {
     inbox.items = frame.items;
@@ -305,6 +307,8 @@ function row(item) {
   time.dateTime = item.updated_at;
   time.title = new Date(item.updated_at).toLocaleString(locale);
   meta.append(time);
+  const title = posts.get(item.reason === "like" || item.reason === "repost" ? item.object : item.target);
+  if (title) meta.append(make("span", "", "·"), make("span", "about", title));
   if (item.scope) meta.append(make("span", "", "·"), make("span", "", item.scope));
   words.append(meta);
 
@@ -499,12 +503,12 @@ $("follow").addEventListener("submit", (event) => {
 
 const posts = new Map(); // my posts that can be liked or answered: id -> title, the latest last
 
-const titleOf = (id) => posts.get(id) || about.posts?.[id] || id;
+const titleOf = (id) => posts.get(id) || about.posts?.[id] || `post ${id.slice(-6)}`;
 
 // A like of mine, an answer to mine: so this is a post of mine.
 function learn(item) {
   const own = item.reason === "like" || item.reason === "repost" ? item.object : item.reason === "comment" || item.reason === "reply" ? item.target : null;
-  if (own && !posts.has(own)) { posts.set(own, about.posts?.[own] || `your post ${posts.size + 1}`); drawTargets(); }
+  if (own && !posts.has(own)) { posts.set(own, titleOf(own)); drawTargets(); }
 }
 
 function drawTargets() {
