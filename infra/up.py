@@ -129,6 +129,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise OSError(f"cannot listen on {host}:{port} ({error.strerror}); name another with --port") from None
+    listening.listen(BACKLOG)  # before anybody is told: whoever comes before uvicorn takes over, waits in line
     listening.setblocking(False)
     return listening
 
