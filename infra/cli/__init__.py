@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from fanbell.infra.cli import asking, doctor, operating, publishing, serving, show
+from fanbell.infra.cli import asking, doctor, operating, publishing, serving, show, tailing
 from fanbell.infra.cli.exits import Exit, Failed
 from fanbell.infra.settings import BadSetting
 
@@ -28,7 +28,7 @@ app.command("load", rich_help_panel=RUN, context_settings=serving.MORE, epilog=s
 )
 app.command("publish", rich_help_panel=USE)(publishing.publish)
 app.command("inbox", rich_help_panel=USE)(asking.inbox)
-app.command("tail", rich_help_panel=USE)(asking.tail)
+app.command("tail", rich_help_panel=USE)(tailing.tail)
 app.command("trace", rich_help_panel=USE)(asking.trace)
 app.command("stats", rich_help_panel=OPERATE)(asking.stats)
 app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
@@ -69,16 +69,22 @@ def failure_of(error: Exception) -> Failed | None:
     return None
 
 
+_LOOK: Final = "`fanbell doctor` looks for the cause"
 _EXPECTED: Final = (
     # By name: importing these modules costs more than `--help` takes.
     ("UnsafeBind", Exit.USAGE, ""),
     ("BadSecret", Exit.USAGE, ""),
     ("BadRules", Exit.REFUSED, ""),
-    ("StoreFailed", Exit.FAILED, "`fanbell doctor` looks for the cause"),
-    ("LogFailed", Exit.FAILED, "`fanbell doctor` looks for the cause"),
+    ("BadLine", Exit.REFUSED, "what stands before it is loaded; correct the line and load the file again"),
     ("FolderInUse", Exit.FAILED, ""),
     ("FolderUnusable", Exit.FAILED, ""),
-    ("OSError", Exit.FAILED, "`fanbell doctor` looks for the cause"),
+    ("DatabaseFailed", Exit.FAILED, _LOOK),
+    ("StoreFailed", Exit.FAILED, _LOOK),
+    ("LogFailed", Exit.FAILED, _LOOK),
+    ("LogShort", Exit.FAILED, _LOOK),
+    ("SnapshotFailed", Exit.FAILED, _LOOK),
+    ("Unavailable", Exit.FAILED, _LOOK),
+    ("OSError", Exit.FAILED, _LOOK),
 )
 
 

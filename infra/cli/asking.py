@@ -1,15 +1,13 @@
-"""`fanbell inbox`, `tail`, `stats`, `trace`: what the server knows, for people to read."""
+"""`fanbell inbox`, `stats`, `trace`: what the server knows, for people to read."""
 
-import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from fanbell.infra.cli import options, show
-from fanbell.infra.cli.exits import Exit, Failed
 
 ID_COLUMNS = 20  # longer ids are folded, so that the text keeps its room
 TEXT_CHARS_MAX = 120  # of a line in the table; a notification is a sentence
@@ -93,61 +91,6 @@ def _cells(item: Mapping[str, Any]) -> tuple[Text, ...]:
 def _ms(moment: str | int) -> int:
     """Unix ms of a time in an answer."""
     return moment if isinstance(moment, int) else round(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
-def tail(
-    user: options.User,
-    locale: Annotated[
-        str | None, typer.Option("--locale", help="Language, such as de.", show_default=False)
-    ] = None,
-    url: options.Url = options.DEFAULT_URL,
-    token: options.Token = None,
-    json: options.Json = False,
-) -> None:
-    """Follow a user's inbox live.
-
-    Until Ctrl-C; comes back by itself when the connection breaks.
-    """
-    with options.client(url, token) as client:
-        edge = client.get("/v1/edge")["url"]
-    try:
-        asyncio.run(_tail(edge, user, token, locale, json))
-    except KeyboardInterrupt:
-        raise Failed(Exit.INTERRUPTED, "") from None
-
-
-async def _tail(edge: str, user: str, token: str | None, locale: str | None, json: bool) -> None:
-    from fanbell.edge.tail import tail as frames
-
-    async for frame in frames(edge, user, token=token, locale=locale):
-        if json:
-            show.as_json(frame)
-        else:
-            _show_frame(frame)
-
-
-def _show_frame(frame: Mapping[str, Any]) -> None:
-    clock = show.text(f"{datetime.now(UTC).astimezone():%H:%M:%S} ", "dim")
-    show.out().print(clock + _line(frame), soft_wrap=True)
-
-
-def _line(frame: Mapping[str, Any]) -> Text:
-    match frame["type"]:
-        case "notification":
-            item = frame["item"]
-            return (
-                show.text("● ", "bold bright_blue")
-                + show.text(item["text"], "bold")
-                + show.text(f"  {item['kind']} {item['id']}", "dim")
-            )
-        case "retract":
-            return show.text(f"✕ taken back: {frame['id']}", "yellow")
-        case "state":
-            return show.text(f"· {len(frame['items'])} changed elsewhere", "dim")
-        case kind if "unread" in frame:
-            return show.text(f"· {kind}: {frame['unread']} unread, {frame.get('unseen', '?')} unseen", "dim")
-        case kind:
-            return show.text(f"· {kind}", "dim")
 
 
 def stats(

@@ -4,7 +4,7 @@ import os
 import platform
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -105,15 +105,11 @@ def load_file(
     from fanbell.infra import load as loading
 
     with show.Meter(path.stat().st_size, "loading") as meter:
-        found = loading.run(path, settings, progress=_progress(meter))
+        found = loading.run(path, settings, progress=meter.advance)
     if json:
         show.as_json(found)
     else:
         show.out().print(show.pairs(found))
-
-
-def _progress(meter: show.Meter) -> Callable[[int, int], None]:
-    return meter.advance
 
 
 def _end(code: object) -> None:
