@@ -1,5 +1,7 @@
 """The command line: `fanbell VERB`. One file for each sort of verb; `exits.py` says how commands end."""
 
+import contextlib
+import os
 import sys
 from typing import Final
 
@@ -47,6 +49,9 @@ def run(args: list[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return Exit.FAILED
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
@@ -55,6 +60,12 @@ def run(args: list[str] | None = None) -> int:
             show.failed(failure)
         return failure.code
     return Exit.OK
+
+
+def _let_go_of_stdout() -> None:
+    """Whoever read our output has left, as `head` does; keep Python from complaining about that at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def failure_of(error: Exception) -> Failed | None:

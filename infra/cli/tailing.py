@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
+from fanbell.edge.close_codes import BY_NAME
 from fanbell.infra.cli import options, show
 from fanbell.infra.cli.exits import Exit, Failed
 
+UNAUTHORISED: Final = {BY_NAME[name].code for name in ("unauthorized", "forbidden")}
 Locale = Annotated[str | None, typer.Option("--locale", help="Language, such as de.", show_default=False)]
 
 
@@ -34,15 +36,27 @@ def tail(
 
 
 async def _tail(edge: str, user: str, token: str | None, locale: str | None, json: bool) -> None:
+    from fanbell.edge.tail import Refused
     from fanbell.edge.tail import tail as frames
 
-    async for frame in frames(edge, user, token=token, locale=locale):
-        if json:
-            show.as_json(frame)
-            continue
-        for line in lines(frame):
-            clock = show.text(f"{datetime.now():%H:%M:%S}  ", "dim")  # noqa: DTZ005 - a person's clock on the wall
-            show.out().print(clock + line, soft_wrap=True)
+    try:
+        async for frame in frames(edge, user, token=token, locale=locale):
+            if json:
+                show.as_json(frame)
+            else:
+                _show(frame)
+    except Refused as refused:
+        if refused.code in UNAUTHORISED:
+            raise Failed(
+                Exit.UNAUTHORISED, str(refused), "set FANBELL_TOKEN to a token of this user"
+            ) from None
+        raise Failed(Exit.REFUSED, str(refused)) from None
+
+
+def _show(frame: Mapping[str, Any]) -> None:
+    for line in lines(frame):
+        clock = show.text(f"{datetime.now():%H:%M:%S}  ", "dim")  # noqa: DTZ005 - a person's clock on the wall
+        show.out().print(clock + line, soft_wrap=True)
 
 
 def lines(frame: Mapping[str, Any]) -> Iterator[Text]:
