@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from fanbell.edge.auth import ANYBODY, LOOPBACK_NAMES, Auth, Unauthorized, is_loopback
 from fanbell.edge.http.calls import Edge, problem_answer
+from fanbell.edge.origins import Hosts, Origins, host_name
 from fanbell.edge.problems import Problem, bad_request, forbidden, not_found
 from fanbell.edge.rate_limit import Allowance, RateLimit
 
@@ -40,6 +41,8 @@ PREFLIGHT: Final = (
 EXPOSED: Final = b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
 _SINGLE: Final = {b"host": "host", b"origin": "origin", b"authorization": "authorization"}
 
+__all__ = ["Gate", "Hosts", "host_name"]
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -57,8 +60,7 @@ class Gate:
         self._metrics = edge.metrics
         self._failures = edge.failures
         self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
-        self._edge_port = settings.edge_port or settings.port + 1
+        self._origins = Origins(settings.allowed_origins, settings.edge_port or settings.port + 1)
         self._per_address = (
             RateLimit(settings.rate_limit_per_address) if settings.rate_limit_per_address else None
         )
@@ -124,7 +126,8 @@ class Gate:
             raise Problem(421, "host", detail) if host else bad_request("A Host header is needed.")
         origin = told.get("origin")
         if origin is not None:
-            self._check_origin(origin, host)
+            if not self._origins.allow(origin, host):
+                raise forbidden("This origin may not call; the setting allowed_origins adds origins.")
             headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
             headers.append((b"access-control-expose-headers", EXPOSED))
             headers.append((b"vary", b"origin"))
@@ -145,36 +148,6 @@ class Gate:
             _limit(self._per_token.take(caller.user, now_s), headers)
         scope["fanbell.caller"] = caller
         return True
-
-    def _check_origin(self, origin: str, host: str) -> None:
-        """Own origins are the host that was asked, at our port or the edge's. Raises Problem."""
-        origin = origin.lower()
-        scheme, _, place = origin.partition("://")
-        if scheme in ("http", "https") and (
-            place == host.lower() or place == f"{host_name(host)}:{self._edge_port}"
-        ):
-            return
-        if origin not in self._origins:
-            raise forbidden("This origin may not call; the setting allowed_origins adds origins.")
-
-
-class Hosts:
-    """Names that a Host header may give, whatever the port."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = frozenset(name.lower().strip("[]").rstrip(".") for name in names if name)
-
-    def allow(self, host: str) -> bool:
-        """Whether the value `host` of a Host header names us."""
-        return bool(host) and ("*" in self._names or host_name(host).strip("[]").rstrip(".") in self._names)
-
-
-@lru_cache(maxsize=64)
-def host_name(host: str) -> str:
-    """The name or address in the value of a Host header, in lower case; an IPv6 address with its brackets."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.partition(":")[0].lower()
 
 
 _is_loopback = lru_cache(maxsize=1_024)(is_loopback)

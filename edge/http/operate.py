@@ -5,8 +5,8 @@ from typing import Any, Final
 from fanbell.edge.http import describe as d
 from fanbell.edge.http.asked import Asked
 from fanbell.edge.http.calls import Answer, Call, Edge, to_json
-from fanbell.edge.http.gate import host_name
 from fanbell.edge.http.metrics import CONTENT_TYPE
+from fanbell.edge.origins import host_name
 from fanbell.edge.problems import fault, forbidden, too_large, unprocessable
 from fanbell.schemas.limits import RECORD_BYTES_MAX
 from fanbell.streams.core.kinds import BadRules, parse_rules

@@ -13,6 +13,7 @@ import uvloop
 
 from fanbell.edge.auth import Auth
 from fanbell.edge.http import create_app
+from fanbell.edge.http.protocol import HEAD_BYTES_MAX, BoundedProtocol
 from fanbell.infra.settings import Settings
 from fanbell.schemas.limits import REQUEST_BYTES_MAX
 from tests.edge.fake_backend import FakeBackend, FakeInbox
@@ -31,7 +32,7 @@ class Running:
         self.inbox = FakeInbox()
         app = create_app(self.backend, self.inbox, Settings(), Auth())
         config = uvicorn.Config(
-            app, log_config=None, ws="none", lifespan="off", loop="uvloop", http="httptools"
+            app, log_config=None, ws="none", lifespan="off", loop="uvloop", http=BoundedProtocol
         )
         self.server = uvicorn.Server(config)
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -50,6 +51,13 @@ class Running:
                 answer += chunk
         head, _, body = answer.partition(b"\r\n\r\n")
         return int(head.split()[1]), json.loads(body) if body else {}
+
+    def raw_or_closed(self, request: bytes) -> int | None:
+        """The status of the answer; None if the connection was reset while still sending."""
+        try:
+            return self.raw(request)[0]
+        except (ConnectionError, IndexError):
+            return None
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +221,51 @@ def test_unread_body_does_not_become_the_next_request(running: Running) -> None:
     ) + inner
 
     assert running.raw(request)[0] == 415
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+def test_endless_headers_are_refused(pieces: int, running: Running) -> None:
+    """
+    A head that does not end is refused once it passes its bound, in one header or in many.
+    """
+    piece = b"x" * (HEAD_BYTES_MAX * 3 // pieces)
+    head = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
+    head += b"a: " + piece if pieces == 1 else b"".join(b"a: " + piece + b"\r\n" for _ in range(pieces))
+
+    assert running.raw_or_closed(head) in (431, None)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"nonsense\r\n\r\n", b"GET /\xff HTTP/1.1\r\nhost: localhost\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"],
+)
+def test_what_is_no_http_is_a_problem(request_bytes: bytes, running: Running) -> None:
+    """
+    Bytes that are no request are refused as a problem, and the connection ends.
+    """
+    status, problem = running.raw(request_bytes)
+
+    assert (status, problem["status"]) == (400, 400)
+
+
+def test_slow_heads_are_not_waited_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A connection that sends nothing, or half a head, is told so after a while and closed.
+    """
+    monkeypatch.setattr(BoundedProtocol, "head_timeout_s", 0.05)
+
+    assert [running.raw(begun)[0] for begun in (b"", b"GET /healthz HTT")] == [408, 408]
+
+
+def test_requests_in_a_row_on_one_connection(running: Running) -> None:
+    """
+    Requests sent at once on one connection are answered in order, and each head is bounded for itself.
+    """
+    one = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\na: " + b"x" * 40_000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
+        connection.sendall((one + b"\r\n") * 4 + one + b"connection: close\r\n\r\n")
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+
+    assert answer.count(b"HTTP/1.1 200") == 5
