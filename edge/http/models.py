@@ -123,7 +123,7 @@ MODELS: Final[dict[str, Schema]] = {
             "kind": _TEXT,
             "reason": _TEXT,
             "text": _TEXT,
-            "url": _TEXT,
+            "url": _or_null(_TEXT),
             "actors": {
                 "type": "array",
                 "items": _all({"id": ID, "name": _or_null(_TEXT), "avatar_url": _or_null(_TEXT)}),
