@@ -135,6 +135,7 @@ class Gate:
                 return False
         now_s = time.monotonic()
         client = scope.get("client")
+        # Loopback is this machine, or a proxy that speaks for many: no limit by address makes sense for either.
         if self._per_address is not None and client and not _is_loopback(client[0]):
             _limit(self._per_address.take(client[0], now_s), headers)
         if scope["path"] in PUBLIC:

@@ -4,7 +4,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -17,6 +24,7 @@ class Metrics:
     """One registry of its own, so that two servers in one process do not count into each other."""
 
     def __init__(self, stats: Callable[[], Mapping[str, object]]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series, of when it began: nobody asks
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.registry.register(_Stats(stats))

@@ -5,6 +5,8 @@ import pytest
 from starlette.types import Message
 
 from fanbell.edge.http.app import CALLS
+from fanbell.edge.http.calls import Call
+from fanbell.edge.http.gate import PUBLIC
 from fanbell.projections.store import StoreFailed
 from tests.edge.http.conftest import Server, activity, errors_of
 
@@ -153,3 +155,18 @@ def test_calls_of_the_fixed_table_are_there() -> None:
     ]  # fmt: skip
 
     assert set(promised) <= {(call.method, call.path) for call in CALLS}
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
+def test_calls_need_a_token_where_documented(call: Call, guarded: Server) -> None:
+    """
+    With a token secret set, every call but the public ones is refused without a token, and the document says so.
+    """
+    path = re.sub(r"{\w+}", "1", call.path)
+    told = guarded.get("/openapi.json").json()["paths"][call.path][call.method.lower()]["security"]
+
+    assert (
+        (guarded.ask(call.method, path, json={}).status_code == 401)
+        == (call.path not in PUBLIC)
+        == bool(told)
+    )
