@@ -165,7 +165,8 @@ class Hub:
         await asyncio.gather(*(self._catch_up(partition) for partition in self.partitions))
 
     async def close(self) -> None:
-        self._unlisten()
+        unlisten, self._unlisten = self._unlisten, lambda: None
+        unlisten()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -199,6 +200,8 @@ class Hub:
         rows: Sequence[Row] = await self.backend.store.rows(feed.user)
         feed.tally = Tally(rows, self._keep, self._keep_age_ms)
         self._go_on(feed)
+        for link in feed.links:
+            link.count()
 
     # What happens
 
@@ -325,19 +328,19 @@ class Hub:
         told = entry.told
         changed = feed.tally.take(told)
         if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
-            for link in feed.links:
+            for link in list(feed.links):  # one that is too slow leaves
                 link.tell(self.notification(entry, link.locale))
                 link.count()
-            return
-        if changed:
+        elif changed:
             feed.waiting = deque()
             self._task(self._tell_states(feed, told.seq, changed))
-            return
-        frame = self.plain(entry)
-        if frame is not None:
+        elif (frame := self.plain(entry)) is not None:
             for link in list(feed.links):
                 link.tell(frame)
                 link.count()
+        if feed.tally.short and not feed.reads:
+            feed.waiting = deque()
+            self._task(self._fill(feed))
 
     async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
         """Tell the feed's sessions the state of `rows`, then what queued behind it."""

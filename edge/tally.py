@@ -5,7 +5,8 @@ changed. The meanings are the projection's own (`projections.apply`, `projection
 what the inbox does not.
 
 It starts from rows that the store gave. The store may be ahead of the records that follow, so a row whose
-`changed_seq` is not below a record's seq has had that record, and is left as it is.
+`changed_seq` is not below a record's seq has had that record, and is left as it is. A full inbox that loses a
+row may show an older one again, which only the store knows: then the tally is `short`, and must be read anew.
 """
 
 from bisect import bisect_left, insort
@@ -25,15 +26,21 @@ NO_ROWS: Final[tuple[Row, ...]] = ()
 class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
-    __slots__ = ("_counted", "_expires_ms", "_keep", "_keep_age_ms", "_rows", "_seqs")
+    __slots__ = ("_counted", "_expires_ms", "_keep", "_keep_age_ms", "_rows", "_seqs", "_was_full")
 
     def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
         self._rows = {row.seq: row for row in rows}
         self._seqs = sorted(self._rows)
+        self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
+
+    @property
+    def short(self) -> bool:
+        """Whether rows may be missing that the inbox shows."""
+        return self._was_full and len(self._seqs) < self._keep
 
     def take(self, told: Told) -> list[Row]:
         """Make `told` count, and return the rows that changed where they stand: those whose state must be told."""
@@ -75,11 +82,9 @@ class Tally:
 
     def _update(self, told: Update) -> list[Row]:
         row = self._rows.get(told.row_seq)
-        if row is not None and row.changed_seq >= told.seq:
-            return []
         if told.announces:
             before = self._rows.get(told.prev_row_seq)
-            if before is not None:
+            if before is not None and before.changed_seq < told.seq:
                 self._remove(told.prev_row_seq)
             self._put(told, told.row_seq, 0)
             return []
@@ -104,6 +109,7 @@ class Tally:
             return []
         row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
         if len(self._seqs) > self._keep:
+            self._was_full = True
             self._remove(self._seqs[0])
         return [row] if row.seq in self._rows else []
 

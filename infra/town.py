@@ -116,7 +116,7 @@ class Town:
 
     def _attach(self) -> list[tuple[str, str]]:
         """(follower, followed), by preferential attachment."""
-        urn = list(self.people)  # everybody once, and once more for each follower
+        urn = list(self.people)  # everybody once, and twice more for each follower
         pairs: dict[tuple[str, str], None] = {}
         for person in self.people:
             wanted = (
@@ -126,7 +126,7 @@ class Town:
                 other = self._random.choice(urn)
                 if other.id != person.id and (person.id, other.id) not in pairs:
                     pairs[person.id, other.id] = None
-                    urn.append(other)
+                    urn += [other, other]
         return list(pairs)
 
     def _famous(self) -> list[Person]:

@@ -1,0 +1,730 @@
+"""The edge at real sockets: who gets in, what they are told, how they resume, what a slow one costs."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from fanbell.edge import link as link_module
+from fanbell.edge import socket as socket_module
+from fanbell.edge import start as start_module
+from fanbell.edge.auth import Auth, make_token
+from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.socket import Edge, sockets_allowed
+from fanbell.infra.settings import Settings
+from fanbell.projections.store import StoreFailed
+from fanbell.schemas.records import Notice
+from tests.edge.fake_notices import FakeNotices, content, inbox_of
+
+pytestmark = pytest.mark.anyio
+SECRET = "a secret of at least thirty-two bytes"
+PATIENCE_S = 10.0
+PLAIN: dict[str, Any] = {"subprotocols": ["fanbell.v1"], "compression": None}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Client:
+    """A client that reads what it is told."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def say(self, type_: str, **fields: Any) -> None:
+        await self.socket.send(json.dumps({"type": type_, **fields}))
+
+    async def hear(self, *types: str) -> dict[str, Any]:
+        """The next frame, of these types; hello and counters are passed over unless asked for."""
+        while True:
+            frame: dict[str, Any] = json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE_S))
+            if frame["type"] in types:
+                return frame
+            assert frame["type"] in ("counts", "hello"), frame
+
+    async def closed(self) -> int | None:
+        """The code that the server closes with."""
+        try:
+            while True:
+                await asyncio.wait_for(self.socket.recv(), PATIENCE_S)
+        except ConnectionClosed:
+            return self.socket.close_code
+
+
+class Server:
+    """An edge over a backend whose notices the test writes."""
+
+    def __init__(self, backend: FakeNotices, secrets: tuple[str, ...] = (), **settings: Any) -> None:
+        self.backend = backend
+        self.settings = replace(Settings(), **settings)
+        self.auth = Auth(secrets)
+        self.edge = Edge(backend, inbox_of(backend), self.settings, self.auth)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.edge.port}/"
+
+    @asynccontextmanager
+    async def open(self, **more: Any) -> AsyncIterator[Client]:
+        """A client that has not said who it is."""
+        async with connect(self.url, proxy=None, **PLAIN, **more) as socket:
+            yield Client(socket)
+
+    @asynccontextmanager
+    async def as_user(self, user: str, cursor: str | None = None, **more: Any) -> AsyncIterator[Client]:
+        """A client that has connected; hello is `client.hello`."""
+        async with self.open() as client:
+            await client.say("connect", user=user, **({"cursor": cursor} if cursor else {}), **more)
+            yield client
+
+
+@asynccontextmanager
+async def running(backend: FakeNotices | None = None, **more: Any) -> AsyncIterator[Server]:
+    server = Server(backend or FakeNotices(), **more)
+    await server.edge.start("127.0.0.1", 0)
+    try:
+        yield server
+    finally:
+        await server.edge.stop(2.0)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop go on until `holds`."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - what the edge counts has no signal of its own
+            await asyncio.sleep(0.005)
+
+
+def ids(frame: dict[str, Any]) -> list[str]:
+    return [item["id"] for item in frame["items"]]
+
+
+async def test_a_new_client_gets_hello_and_a_fresh_page() -> None:
+    """
+    Who comes without a cursor gets the counters, and the newest rows, said to be a fresh page.
+    """
+    async with running() as server:
+        await server.backend.notice(["ana"], "n1")
+        await server.backend.notice(["ana"], "n2")
+        async with server.as_user("ana") as client:
+            hello = await client.hear("hello")
+            page = await client.hear("page")
+
+    assert (hello["recovered"], hello["counts"]["unread"], hello["cursor"]) == (False, 2, None)
+    assert ids(page) == ["n2", "n1"]
+    assert page["cursor"] == encode_cursor("epoch-1", server.backend.next_seq("ana") - 1)
+
+
+async def test_notifications_arrive_live_and_whole() -> None:
+    """
+    A notification arrives with the row's whole state, then the counters.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        await server.backend.notice(["ana"], "n1", actor="bob")
+        told = await client.hear("notification")
+        counts = await client.hear("counts")
+
+    assert (told["item"]["id"], told["item"]["text"], told["item"]["read"]) == ("n1", "bob posted", False)
+    assert told["cursor"] == told["item"]["cursor"]
+    assert (counts["unread"], counts["kinds"]) == (1, {"post": 1})
+
+
+async def test_names_and_languages() -> None:
+    """
+    Each session is told in its own language, with the names that people go by now.
+    """
+    async with running() as server:
+        await server.backend.wish("bob", "profile", name="Bob B.")
+        async with server.as_user("ana", locale="de-AT") as german, server.as_user("ana") as english:
+            for client in (german, english):
+                await client.hear("page")
+            await server.backend.notice(["ana"], "n1", actor="bob")
+            first = [(await client.hear("notification"))["item"]["text"] for client in (german, english)]
+            await server.backend.wish("bob", "profile", name="Bobby")
+            await server.backend.notice(["ana"], "n2", actor="bob")
+            second = (await english.hear("notification"))["item"]["text"]
+
+    assert first == ["Bob B. hat etwas geteilt", "Bob B. posted"]
+    assert second == "Bobby posted"
+
+
+async def test_nobody_is_told_what_is_not_theirs() -> None:
+    """
+    A notification reaches its recipients and nobody else.
+    """
+    one = FakeNotices(partitions=1)
+    async with running(one) as server, server.as_user("ana") as ana, server.as_user("cleo") as cleo:
+        for client in (ana, cleo):
+            await client.hear("page")
+        await one.notice(["ana", "bob"], "n1")
+        await one.notice(["cleo"], "n2")
+
+        assert (await ana.hear("notification"))["item"]["id"] == "n1"
+        assert (await cleo.hear("notification"))["item"]["id"] == "n2"
+
+
+async def test_a_mark_reaches_every_device() -> None:
+    """
+    What one device marks, the others are shown, as whole rows; the marking one is answered once it is in the log.
+    """
+    async with running() as server:
+        await server.backend.notice(["ana"], "n1")
+        async with server.as_user("ana") as phone, server.as_user("ana") as laptop:
+            for client in (phone, laptop):
+                await client.hear("page")
+            await phone.say("read", ids=["n1"], ref="r1")
+            answer, states = {}, []
+            for _ in range(2):
+                frame = await phone.hear("accepted", "state")
+                answer, states = (frame, states) if frame["type"] == "accepted" else (answer, [frame])
+            states.append(await laptop.hear("state"))
+            counts = await laptop.hear("counts")
+
+    assert answer["ref"] == "r1"
+    assert [state["items"][0]["read"] for state in states] == [True, True]
+    assert counts["unread"] == 0
+
+
+async def test_a_mark_leaves_what_a_group_gained_meanwhile() -> None:
+    """
+    A mark carries the cursor that was shown; a group that has grown since stays unread.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        await server.backend.update("ana", "g")
+        shown = (await client.hear("notification"))["item"]
+        await server.backend.update("ana", "g", server.backend.next_seq("ana") - 1, count=2)
+        await client.hear("notification")
+        await client.say("read", ids=["g"], cursors=[shown["cursor"]], ref="1")
+        await client.hear("accepted")
+        rows = await server.backend.store.rows("ana")
+
+    assert [row.flags for row in rows] == [0]
+
+
+async def test_all_is_marked_up_to_what_was_seen() -> None:
+    """
+    "Mark all" carries a cursor; what came after it stays unread.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        page = await client.hear("page")
+        for number in range(60):
+            page = await told_live(server, client, f"n{number}")
+        seen = page["cursor"]
+        await told_live(server, client, "later")
+        await client.say("read", up_to=seen)
+        marked = ids(await client.hear("state"))
+        while len(marked) < 60:
+            marked += ids(await client.hear("state"))
+
+    assert "later" not in marked
+    assert len(set(marked)) == 60
+
+
+async def told_live(server: Server, client: Client, id_: str) -> dict[str, Any]:
+    await server.backend.notice(["ana"], id_)
+    return await client.hear("notification")
+
+
+async def test_marks_that_cannot_be_kept_are_refused() -> None:
+    """
+    A mark is answered only once in the log; when that cannot be, the answer says so and the session goes on.
+    """
+    from fanbell.edge.backend import Busy, Unavailable
+
+    async with running() as server:
+        await server.backend.notice(["ana"], "n1")
+        async with server.as_user("ana") as client:
+            await client.hear("page")
+            server.backend.fails = Busy(3)
+            await client.say("read", ids=["n1"], ref="a")
+            busy = await client.hear("refused")
+            server.backend.fails = Unavailable("disk full")
+            await client.say("read", ids=["n1"], ref="b")
+            full = await client.hear("refused")
+            await client.say("read", ids=["unknown"], ref="c")
+            await client.hear("accepted")
+            await client.say("ping")
+            await client.hear("pong")
+
+    assert (busy["ref"], busy["reason"], busy["retry_after_s"]) == ("a", "busy", 3)
+    assert (full["ref"], full["reason"], full["detail"]) == ("b", "unavailable", "disk full")
+
+
+async def test_retractions_and_corrections_arrive() -> None:
+    """
+    A like taken back corrects the row where it stands; the last one takes it away.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        one = await server.backend.update("ana", "g")
+        await client.hear("notification")
+        await server.backend.update("ana", "g", one.row_seq, announces=False, count=3)
+        state = await client.hear("state")
+        await server.backend.retract("ana", "g", one.row_seq)
+        gone = await client.hear("retract")
+        counts = await client.hear("counts")
+
+    assert (state["items"][0]["id"], state["items"][0]["count"]) == ("g", 3)
+    assert gone["id"] == "g"
+    assert counts["unread"] == 0
+
+
+async def test_order_holds_while_rows_are_read() -> None:
+    """
+    What happens while a mark's rows are read from the store is told after them, in order.
+    """
+    async with running() as server:
+        await server.backend.notice(["ana"], "n1")
+        async with server.as_user("ana") as client:
+            await client.hear("page")
+            seq = server.backend.next_seq("ana") - 1
+            await server.backend.mark("ana", "read", [seq])
+            await server.backend.notice(["ana"], "n2")
+            await server.backend.mark("ana", "unread", [seq])
+            await server.backend.notice(["ana"], "n3")
+            heard = [(await client.hear("state", "notification"))["cursor"] for _ in range(4)]
+
+    assert heard == sorted(heard)
+    assert len(set(heard)) == 4
+
+
+async def test_wishes_of_other_devices_arrive() -> None:
+    """
+    A preference or a follow set elsewhere reaches the user's open pages, and nobody else's.
+    """
+    async with running() as server, server.as_user("ana") as ana, server.as_user("bob") as bob:
+        for client in (ana, bob):
+            await client.hear("page")
+        await server.backend.wish("ana", "follow", object="bob")
+        await server.backend.wish("ana", "block", object="bob", side="other")
+        await server.backend.wish("ana", "mute", object="x", aspect="thread")
+        wishes = [await ana.hear("wish") for _ in range(2)]
+        await bob.say("ping")
+        await bob.hear("pong")
+
+    assert [(wish["kind"], wish["object"]) for wish in wishes] == [("follow", "bob"), ("mute", "thread:x")]
+
+
+# Resuming
+
+
+async def resumed(server: Server, cursor: str, frames: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    async with server.as_user("ana", cursor) as client:
+        hello = await client.hear("hello")
+        return hello, [
+            await client.hear("notification", "state", "retract", "page", "kept", "wish")
+            for _ in range(frames)
+        ]
+
+
+async def history(server: Server) -> str:
+    """Something before the cursor, which is returned; then a notification, a mark, a growth, a retraction."""
+    backend = server.backend
+    first = await backend.notice(["ana"], "n1")
+    group = await backend.update("ana", "g")
+    doomed = await backend.notice(["ana"], "n2")
+    await backend.notice(["ana"], "n3")
+    await backend.mark("ana", "read", [first.seq])
+    await backend.update("ana", "g", group.row_seq, count=2)
+    await backend.retract("ana", "n2", doomed.seq)
+    return encode_cursor(backend.epoch, doomed.seq)
+
+
+async def test_resume_from_the_ring() -> None:
+    """
+    Who comes back soon is told again what it missed, in order, without a look into the log.
+    """
+    async with running(FakeNotices(partitions=1)) as server:
+        cursor = await history(server)
+        reads = server.backend.reads
+        hello, missed = await resumed(server, cursor, 4)
+
+    assert (hello["recovered"], hello["cursor"]) == (True, cursor)
+    assert [frame["type"] for frame in missed] == ["notification", "state", "notification", "retract"]
+    assert [missed[0]["item"]["id"], ids(missed[1]), missed[2]["item"]["id"], missed[3]["id"]] == [
+        "n3", ["n1"], "g", "n2",
+    ]  # fmt: skip
+    assert server.backend.reads == reads
+
+
+async def test_resume_after_a_restart_of_the_server() -> None:
+    """
+    The edge reads to the end before it admits anybody, so a restart costs a resuming client nothing.
+    """
+    backend = FakeNotices(partitions=1)
+    async with running(backend) as before:
+        cursor = await history(before)
+    async with running(backend) as after:
+        hello, missed = await resumed(after, cursor, 4)
+
+    assert hello["recovered"]
+    assert [frame["type"] for frame in missed] == ["notification", "state", "notification", "retract"]
+
+
+async def test_resume_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What the ring has dropped is read from the log, and is the same.
+    """
+    async with running(FakeNotices(partitions=1)) as server:
+        monkeypatch.setattr(server.edge._hub.partitions[0].ring, "_records_max", 1)
+        cursor = await history(server)
+        hello, missed = await resumed(server, cursor, 4)
+
+    assert hello["recovered"]
+    assert [frame["type"] for frame in missed] == ["notification", "state", "notification", "retract"]
+
+
+async def test_resume_from_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Further back, the client is told which ids are still there, the old rows that changed, then the new ones.
+    """
+    monkeypatch.setattr(start_module, "LOG_RECORDS_MAX", 0)
+    async with running(FakeNotices(partitions=1)) as server:
+        monkeypatch.setattr(server.edge._hub.partitions[0].ring, "_records_max", 1)
+        cursor = await history(server)
+        hello, missed = await resumed(server, cursor, 4)
+
+    assert hello["recovered"]
+    assert set(missed[0]["ids"]) == {"n1", "n3", "g"}
+    assert [(item["id"], item["read"]) for item in missed[1]["items"]] == [("n1", True)]
+    assert [frame["item"]["id"] for frame in missed[2:]] == ["n3", "g"]
+    assert [frame["cursor"] for frame in missed[1:]] == sorted(frame["cursor"] for frame in missed[1:])
+
+
+async def test_who_was_away_too_long_gets_a_fresh_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When too much came to say what was missed, a fresh page is given, and said to be one.
+    """
+    monkeypatch.setattr(start_module, "FRAMES_MAX", 2)
+    async with running(FakeNotices(partitions=1, keep=4)) as server:
+        await server.backend.notice(["ana"], "n0")
+        for number in range(1, 8):
+            await server.backend.notice(["ana"], f"n{number}")
+        hello, missed = await resumed(server, encode_cursor(server.backend.epoch, 1), 1)
+
+    assert not hello["recovered"]
+    assert len(ids(missed[0])) == 4
+
+
+@pytest.mark.parametrize(
+    "cursor", ["nonsense", encode_cursor("another-log", 1), encode_cursor("epoch-1", 999)]
+)
+async def test_cursors_of_other_logs_give_a_fresh_page(cursor: str) -> None:
+    """
+    A cursor that is not of this log helps nothing, and does no harm.
+    """
+    async with running() as server:
+        await server.backend.notice(["ana"], "n1")
+        hello, missed = await resumed(server, cursor, 1)
+
+    assert not hello["recovered"]
+    assert ids(missed[0]) == ["n1"]
+
+
+async def test_a_page_ahead_of_the_records_is_told_once() -> None:
+    """
+    The store may show a notification a moment before its record is heard; it is told once all the same.
+    """
+    async with running() as server:
+        backend = server.backend
+        early = Notice(0, 0, -1, -1, backend.next_seq("ana"), "post", content("early"), ["ana"])
+        await backend.project("ana", early)
+        async with server.as_user("ana") as client:
+            page = await client.hear("page")
+            backend.catch_up()
+            await backend.notice(["ana"], "later")
+            told = await client.hear("notification")
+
+    assert ids(page) == ["early"]
+    assert told["item"]["id"] == "later"
+
+
+async def test_a_gap_is_healed_from_the_log() -> None:
+    """
+    Records that the edge was not told of are read from the log, before those that came after them.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        lost = Notice(0, 0, -1, -1, server.backend.next_seq("ana"), "post", content("lost"), ["ana"])
+        await server.backend.project("ana", lost)
+        server.backend.lose()
+        await server.backend.notice(["ana"], "next")
+        heard = [(await client.hear("notification"))["item"]["id"] for _ in range(2)]
+
+    assert heard == ["lost", "next"]
+    assert server.edge.stats()["gaps"] == 1
+
+
+async def test_the_cursor_grows_while_others_are_told() -> None:
+    """
+    A pong carries a cursor, so that a quiet user resumes cheaply after a busy night of others.
+    """
+    async with running(FakeNotices(partitions=1)) as server, server.as_user("ana") as client:
+        await client.hear("page")
+        for number in range(5):
+            await server.backend.notice(["bob"], f"n{number}")
+        await client.say("ping", ref="x")
+        pong = await client.hear("pong")
+
+    assert (pong["cursor"], pong["ref"]) == (encode_cursor("epoch-1", 5), "x")
+
+
+# Who gets in
+
+
+async def test_tokens_open_the_own_inbox_only() -> None:
+    """
+    With a token secret: one's own inbox with a token of one's own, anybody's with an operator's.
+    """
+
+    async def code(server: Server, user: str, token: str | None) -> int | None:
+        async with server.as_user(user, **({"token": token} if token else {})) as client:
+            try:
+                await client.hear("hello")
+            except ConnectionClosed:
+                return client.socket.close_code
+            return None
+
+    async with running(secrets=(SECRET,)) as server:
+        mine = make_token(SECRET, "ana", ["user"], 60)
+        operator = make_token(SECRET, "root", ["operator"], 60)
+        codes = [
+            await code(server, *who)
+            for who in (("ana", mine), ("bob", mine), ("bob", operator), ("ana", None), ("ana", "x.y.z"))
+        ]
+
+    assert codes == [None, 4403, None, 4401, 4401]
+
+
+async def test_a_session_ends_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A token's time is over for open sessions too; the client is asked to come back with a new one.
+    """
+    monkeypatch.setattr(socket_module, "_left_s", lambda token: 0.01)
+    token = make_token(SECRET, "ana", ["user"], 60)
+    async with running(secrets=(SECRET,)) as server, server.as_user("ana", token=token) as client:
+        assert await client.closed() == 4501
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:9999"}, 403),
+    ],
+)
+async def test_web_pages_of_others_do_not_get_in(headers: dict[str, str], status: int) -> None:
+    """
+    A page of another origin, or one that points a name of its own at us, is refused in the handshake.
+    """
+    async with running() as server:
+        with pytest.raises(InvalidStatus) as refused:
+            await handshake(server, headers)
+
+    assert refused.value.response.status_code == status
+
+
+async def handshake(server: Server, headers: dict[str, str]) -> None:
+    if "Host" in headers:
+        sock = socket.create_connection(("127.0.0.1", server.edge.port))
+        async with connect(f"ws://{headers['Host']}/", sock=sock, proxy=None):
+            return
+    async with connect(server.url, additional_headers=headers, proxy=None):
+        return
+
+
+async def test_own_pages_get_in() -> None:
+    """
+    Pages of the API's own address, and of origins that the settings name, connect.
+    """
+    async with running(port=8787, allowed_origins=("https://site.example",)) as server:
+        for origin in ("http://127.0.0.1:8787", "https://site.example"):
+            async with server.open(origin=origin) as client:
+                await client.say("connect", user="ana")
+                await client.hear("hello")
+
+
+async def test_strangers_have_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who does not say who it is, is closed, and told so.
+    """
+    monkeypatch.setattr(socket_module, "CONNECT_S", 0.05)
+    async with running() as server, server.open() as client:
+        assert await client.closed() == 4508
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("{", 4400), ('{"type":"typing"}', 4404), ('{"type":"ping"}', 4404)]
+)
+async def test_bad_frames_end_the_session(text: str, code: int) -> None:
+    """
+    Nonsense and unknown frames are refused by a code that says which.
+    """
+    async with running() as server, server.open() as client:
+        await client.socket.send(text)
+
+        assert await client.closed() == code
+
+
+async def test_frames_too_large_end_the_session() -> None:
+    """
+    A client cannot make the server read without bound.
+    """
+    async with running() as server, server.open() as client:
+        await client.socket.send(" " * 70_000)
+
+        assert await client.closed() == 1009
+
+
+async def test_sockets_are_bounded() -> None:
+    """
+    Past the number of sockets there is room for, clients are told to come back later; those inside stay.
+    """
+    async with running(sockets_max=1) as server, server.as_user("ana") as first:
+        await first.hear("hello")
+        async with server.open() as second:
+            assert await second.closed() == 4503
+        await first.say("ping")
+        await first.hear("page")
+        await first.hear("pong")
+
+
+async def test_devices_of_one_user_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One user cannot take all sockets.
+    """
+    monkeypatch.setattr(socket_module, "SESSIONS_PER_USER_MAX", 1)
+    async with running() as server, server.as_user("ana") as first:
+        await first.hear("hello")
+        async with server.as_user("ana") as second:
+            assert await second.closed() == 4429
+
+
+async def test_an_unreadable_inbox_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When the store cannot be read, the client is asked to come back.
+    """
+
+    async def fail(user: str) -> Any:
+        raise StoreFailed("damaged")
+
+    async with running() as server:
+        monkeypatch.setattr(server.backend.store, "rows", fail)
+        async with server.as_user("ana") as client:
+            assert await client.closed() == 4513
+        await until(lambda: server.edge.stats()["users"] == 0)
+
+
+async def test_a_client_that_stops_reading_is_asked_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who stops reading is closed with "resume" once its bounded mailbox is full; others are told at once meanwhile, and
+    after resuming it has missed nothing.
+    """
+    monkeypatch.setattr(link_module, "SEND_BUFFER_BYTES", 4_096)
+    async with running(FakeNotices(partitions=1), mailbox_frames=20) as server:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.connect(("127.0.0.1", server.edge.port))
+        slow = await connect(server.url, sock=sock, max_queue=1, ping_interval=None, proxy=None, **PLAIN)
+        client = Client(slow)
+        await client.say("connect", user="slow")
+        page = await client.hear("page")
+        slow.transport.pause_reading()
+        async with server.as_user("fast") as fast:
+            await fast.hear("page")
+            sent = 0
+            while server.edge._hub.links_of("slow") and sent < 2_000:
+                await server.backend.notice(
+                    ["slow", "fast"], f"n{sent}", data=b'{"title":"%s"}' % (b"x" * 900)
+                )
+                assert (await fast.hear("notification"))["item"]["id"] == f"n{sent}"
+                sent += 1
+        assert 20 < sent < 500
+        slow.transport.resume_reading()
+        got: list[str] = []
+        cursor = page["cursor"]
+        try:
+            while True:
+                frame = json.loads(await asyncio.wait_for(slow.recv(), PATIENCE_S))
+                if frame["type"] == "notification":
+                    got.append(frame["item"]["id"])
+                cursor = frame.get("cursor") or cursor
+        except ConnectionClosed:
+            assert slow.close_code == 4500
+        async with server.as_user("slow", cursor) as again:
+            assert (await again.hear("hello"))["recovered"]
+            while len(got) < sent:
+                got.append((await again.hear("notification"))["item"]["id"])
+
+    assert got == [f"n{number}" for number in range(sent)]
+
+
+async def test_counters_are_paced_and_the_last_arrives() -> None:
+    """
+    Many notifications at once bring few counters, and the last of them is right.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        for number in range(150):
+            await server.backend.notice(["ana"], f"n{number}")
+        seen = []
+        while not seen or seen[-1] != 150:
+            seen.append((await counted(client))["unread"])
+
+    assert len(seen) < 15
+
+
+async def counted(client: Client) -> dict[str, Any]:
+    frame: dict[str, Any] = {}
+    while frame.get("type") != "counts":
+        frame = json.loads(await asyncio.wait_for(client.socket.recv(), PATIENCE_S))
+    return frame
+
+
+async def test_stopping_asks_clients_to_come_back() -> None:
+    """
+    A server that stops closes its sessions with the code for a restart.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        stopping = asyncio.ensure_future(server.edge.stop(2.0))
+
+        assert await client.closed() == 1001
+        await stopping
+
+
+async def test_closed_sessions_leave_nothing_behind() -> None:
+    """
+    When everybody has gone, nothing is kept for anybody.
+    """
+    async with running() as server:
+        async with server.as_user("ana") as one, server.as_user("ana") as two, server.open():
+            for client in (one, two):
+                await client.hear("page")
+            assert (server.edge.stats()["sockets"], server.edge.stats()["users"]) == (3, 1)
+        await until(lambda: server.edge.stats()["sockets"] == 0)
+
+        assert (server.edge.stats()["users"], server.edge.stats()["strangers"]) == (0, 0)
+
+
+def test_room_for_sockets_comes_of_open_files() -> None:
+    """
+    The limit of open files says how many sockets there may be; a setting may say fewer, never more.
+    """
+    assert sockets_allowed(20_000, 0) == 19_744
+    assert sockets_allowed(20_000, 500) == 500
+    assert sockets_allowed(1_024, 5_000) == 768
+    assert sockets_allowed(100, 0) == 1
