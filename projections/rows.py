@@ -64,7 +64,10 @@ def shown(rows: Iterable[Row], now_ms: int) -> list[Row]:
 
 def expires_next(rows: Iterable[Row], now_ms: int) -> int | None:
     """When the first of the rows shown at `now_ms` expires, Unix ms; None if none ever does."""
-    return min((row.expires_at for row in rows if row.expires_at is not None and row.expires_at > now_ms), default=None)
+    return min(
+        (row.expires_at for row in rows if row.expires_at is not None and row.expires_at > now_ms),
+        default=None,
+    )
 
 
 def counts(rows: Iterable[Row], now_ms: int) -> Counts:

@@ -13,6 +13,7 @@ class Held:
 
     def __init__(self, keep: int, trim_rows: int) -> None:
         self.keep = keep
+        self.trim_rows = trim_rows
         self.slack = min(max(50, keep // 4), trim_rows)
         self._rows = array("q")
         self._exact = bytearray()
@@ -22,7 +23,7 @@ class Held:
         """Rows that trimming them would delete, about, by partition."""
 
     def grow(self, last: int) -> None:
-        """Make room for users up to number `last`, at first sight spread over the slack so that not all trim at once."""
+        """Make room for users up to number `last`, spread over the slack at first, so that not all trim at once."""
         first = len(self._rows)
         if first <= last:
             self._rows.extend(self.keep + user % self.slack for user in range(first, last + 1))
@@ -37,6 +38,17 @@ class Held:
                 excess += count if user in over else held - self.keep
                 over.add(user)
         self.excess[partition] += excess
+
+    def due(self) -> list[tuple[int, set[int]]]:
+        """Partitions to trim now, and which of their users: the one with most to trim, and those long past due.
+
+        Partitions fill at the same pace; one at a time keeps the transactions that trim short.
+        """
+        ready = [p for p, excess in self.excess.most_common() if excess >= self.trim_rows]
+        ready = ready[:1] + [p for p in ready[1:] if self.excess[p] >= 2 * self.trim_rows]
+        for partition in ready:
+            del self.excess[partition]
+        return [(partition, self.over.pop(partition)) for partition in ready]
 
     def doubtful(self, users: Iterable[int]) -> list[int]:
         """Those of `users` whose inbox may hold more than `keep` rows."""

@@ -50,6 +50,8 @@ class Lists:
             many("INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?)", rows)
             self._profiles.clear()
         if self._preferences:
-            texts = [(user, json_text([astuple(p) for p in items])) for user, items in self._preferences.items()]
+            texts = [
+                (user, json_text([astuple(p) for p in items])) for user, items in self._preferences.items()
+            ]
             many("INSERT OR REPLACE INTO preferences VALUES (?, ?)", texts)
             self._preferences.clear()

@@ -14,7 +14,9 @@ from fanbell.projections.sqlite_reader import json_text
 from fanbell.projections.sqlite_tables import USERS_MAX
 from fanbell.projections.store import StoreFailed
 
-NAMES_CACHED: Final = 1 << 20  # names of users, about 150 bytes each: as many as a batch must never push each other out
+NAMES_CACHED: Final = (
+    1 << 20
+)  # names of users, about 150 bytes each: as many as a batch must never push each other out
 WORDS_CACHED: Final = 1 << 17
 
 _KNOWN: Final = """
@@ -48,7 +50,8 @@ class Names:
                 raise StoreFailed(f"there are {self._last} users; this store takes at most {USERS_MAX}")
             numbered = dict(zip(new, range(self._last + 1, self._last + 1 + len(new)), strict=True))
             self._connection.executemany(
-                "INSERT INTO users VALUES (?, ?, ?)", [(id_, name, partition) for name, id_ in numbered.items()]
+                "INSERT INTO users VALUES (?, ?, ?)",
+                [(id_, name, partition) for name, id_ in numbered.items()],
             )
             self._last += len(new)
             known.update(numbered)

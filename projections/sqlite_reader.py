@@ -34,14 +34,16 @@ _BODIES: Final = f"""
 SELECT u.partition, (
     SELECT json_group_array(json_array(j.value, b.note, w.word, json(b.grouped), hex(b.content)))
     FROM json_each(?2) j JOIN bodies b ON b.id = (u.partition << {SHIFT}) | j.value JOIN words w ON w.id = b.reason)
-FROM users u WHERE u.name = ?1"""
+FROM users u WHERE u.name = ?1"""  # noqa: S608 - constants only
 _SEQS: Final = f"""
 SELECT json_group_array(json_array(b.note, i.seq)) FROM users u
 JOIN (SELECT user, seq, body_later FROM inbox WHERE user = (SELECT id FROM users WHERE name = ?1)
       ORDER BY seq DESC LIMIT ?3) i ON i.user = u.id
 JOIN bodies b ON b.id = (u.partition << {SHIFT}) | (i.seq + i.body_later)
-WHERE b.note IN (SELECT value FROM json_each(?2))"""
-_WORDS: Final = "SELECT json_group_array(json_array(id, word)) FROM words WHERE id IN (SELECT value FROM json_each(?))"
+WHERE b.note IN (SELECT value FROM json_each(?2))"""  # noqa: S608 - constants only
+_WORDS: Final = (
+    "SELECT json_group_array(json_array(id, word)) FROM words WHERE id IN (SELECT value FROM json_each(?))"
+)
 _PROFILES: Final = """
 SELECT json_group_array(json_array(u.name, p.name, p.avatar_url, p.locale, p.timezone))
 FROM json_each(?) j JOIN users u ON u.name = j.value JOIN profiles p ON p.user = u.id"""
@@ -52,13 +54,16 @@ SELECT json_group_array(item) FROM (
     ORDER BY item LIMIT ?4)"""
 _TRACED: Final = """
 SELECT json_group_array(json_array((SELECT word FROM words WHERE id = rule), count)) FROM (
-    SELECT rule, count FROM traces_0 WHERE activity = ?1 UNION ALL SELECT rule, count FROM traces_1 WHERE activity = ?1)"""
+    SELECT rule, count FROM traces_0 WHERE activity = ?1
+    UNION ALL SELECT rule, count FROM traces_1 WHERE activity = ?1)"""
 
 _row_fields: Final = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | None, int]])
 _body_fields: Final = msgspec.json.Decoder(list[tuple[int, str, str, tuple[int, int, list[str]] | None, str]])
 _seq_fields: Final = msgspec.json.Decoder(list[tuple[str, int]])
 _word_fields: Final = msgspec.json.Decoder(list[tuple[int, str]])
-_profile_fields: Final = msgspec.json.Decoder(list[tuple[str, str | None, str | None, str | None, str | None]])
+_profile_fields: Final = msgspec.json.Decoder(
+    list[tuple[str, str | None, str | None, str | None, str | None]]
+)
 _items: Final = msgspec.json.Decoder(list[str])
 _trace_fields: Final = msgspec.json.Decoder(list[tuple[str | None, int]])
 preference_fields: Final = msgspec.json.Decoder(list[tuple[str, str, str, str]])
@@ -70,7 +75,9 @@ def json_text(value: object) -> str:
 
 
 class Reader:
-    """Answers about committed inboxes, from at most `threads` threads, so that the event loop never waits for the disk."""
+    """Answers about committed inboxes, from at most `threads` threads, so that the event loop never waits for the
+    disk.
+    """
 
     def __init__(self, path: str, keep: int, threads: int) -> None:
         self.path, self.keep = path, keep

@@ -9,9 +9,10 @@
     traces_0, traces_1                              (activity, rule) -> count; two generations, the older is dropped
     positions                                       partition -> offset in `notices` of the last record applied
 
-A row says how much later than its `seq` it changed and its body was told (0, which SQLite stores in no bytes, for
-nearly all). A pair of a user or partition and a seq travels as one integer, `high << 36 | seq`: a list of them is one
-JSON array, and so one statement and one step for thousands of rows, during which other threads run.
+A row says how much later than its `seq` it changed and its body was told (0, which SQLite stores in no bytes,
+for nearly all). A pair of a user or partition and a seq travels as one integer, `high << 36 | seq`: a list of
+them is one JSON array, and so one statement and one step for thousands of rows, during which other threads
+run.
 """
 
 import sqlite3
@@ -49,7 +50,9 @@ CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position IN
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables that are not there yet, in one transaction. Raises StoreFailed, also if they are of a newer format."""
+    """Make the tables that are not there yet, in one transaction. Raises StoreFailed, also if they are of a newer
+    format.
+    """
     try:
         with transaction(connection):
             settle_format(connection, "inboxes", FORMAT)

@@ -45,7 +45,9 @@ class Traces:
     def flush(self, word: Callable[[str], int]) -> None:
         """Add what was gathered to the file. `word`: the number of a rule."""
         rows = [(number_of(activity), HEARD, count) for activity, count in self._heard.items()]
-        rows += [(number_of(activity), word(rule), count) for (activity, rule), count in self._silenced.items()]
+        rows += [
+            (number_of(activity), word(rule), count) for (activity, rule), count in self._silenced.items()
+        ]
         if not rows:
             return
         self._heard.clear()

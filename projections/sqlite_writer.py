@@ -22,31 +22,35 @@ from fanbell.projections.store import StoreFailed
 from fanbell.schemas.codec import content_of
 from fanbell.schemas.records import Change, Mark, Notice, Outcome, Retraction, Told, Update, Wish
 
-TRIM_ROWS: Final = 20_000  # of one partition: enough that rows trimmed together show the same bodies; 20 ms of work
+TRIM_ROWS: Final = (
+    20_000  # of one partition: enough that rows trimmed together show the same bodies; 20 ms of work
+)
 SHAPES_CACHED: Final = 4_096  # contents, up to 16 KB each: one goes to every partition, and many a call
 
 _PAIR: Final = f"value >> {SHIFT}, value & {SEQ_MAX}"
 _INSERT: Final = f"""
 INSERT INTO inbox (user, seq, changed_later, flags, kind, scope, expires, body_later)
-SELECT {_PAIR}, ?2, ?3, ?4, ?5, ?6, ?2 FROM json_each(?1)"""
-_INSERT_BODY: Final = "INSERT INTO bodies (id, refs, note, reason, grouped, content) VALUES (?, ?, ?, ?, ?, ?)"
+SELECT {_PAIR}, ?2, ?3, ?4, ?5, ?6, ?2 FROM json_each(?1)"""  # noqa: S608 - constants only
+_INSERT_BODY: Final = (
+    "INSERT INTO bodies (id, refs, note, reason, grouped, content) VALUES (?, ?, ?, ?, ?, ?)"
+)
 _RELEASE: Final = f"""
 UPDATE bodies SET refs = refs - gone.rows FROM (
     SELECT (?2 << {SHIFT}) | (i.seq + i.body_later) AS id, count(*) AS rows
     FROM json_each(?1) j JOIN inbox i ON i.user = j.value >> {SHIFT} AND i.seq = j.value & {SEQ_MAX} GROUP BY 1
-) gone WHERE bodies.id = gone.id"""
+) gone WHERE bodies.id = gone.id"""  # noqa: S608 - constants only
 _RELEASE_BELOW: Final = _RELEASE.replace("i.seq = j", "i.seq < j")
-_DELETE: Final = f"DELETE FROM inbox WHERE (user, seq) IN (SELECT {_PAIR} FROM json_each(?1))"
+_DELETE: Final = f"DELETE FROM inbox WHERE (user, seq) IN (SELECT {_PAIR} FROM json_each(?1))"  # noqa: S608 - constants only
 _DELETE_BELOW: Final = "DELETE FROM inbox WHERE user = ? AND seq < ?"
 _DELETE_BODIES: Final = "DELETE FROM bodies WHERE refs <= 0"
 _CORRECT: Final = f"""
 UPDATE inbox SET changed_later = ?2 - seq, body_later = ?2 - seq, kind = ?3, scope = ?4, expires = ?5
-WHERE (user, seq) IN (SELECT {_PAIR} FROM json_each(?1))"""
+WHERE (user, seq) IN (SELECT {_PAIR} FROM json_each(?1))"""  # noqa: S608 - constants only
 _MARK: Final = """
 UPDATE inbox SET flags = (flags | ?2) & ~?3, changed_later = ?4 - seq
 WHERE user = ?1 AND ((flags | ?2) & ~?3) <> flags AND """
 _MARK_UP_TO: Final = _MARK + "seq <= ?5"
-_MARK_THESE: Final = _MARK + "seq IN (SELECT value FROM json_each(?5))"
+_MARK_THESE: Final = _MARK + "seq IN (SELECT value FROM json_each(?5))"  # noqa: S608 - constants only
 _NEWEST: Final = """
 SELECT count(*), min(seq) FROM (SELECT seq FROM inbox WHERE user = ?1 ORDER BY seq DESC LIMIT ?2)"""
 
@@ -69,15 +73,16 @@ class Gathered:
 class Writer:
     """Applies records inside whatever transaction the connection is in."""
 
-    def __init__(self, connection: sqlite3.Connection, keep: int, keep_age_ms: int | None, trim_rows: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, keep: int, keep_age_ms: int | None, trim_rows: int
+    ) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._keep, self._keep_age_ms, self._trim_rows = keep, keep_age_ms, trim_rows
-        self.positions: dict[int, int] = {}
         self.forget()
 
     def forget(self) -> None:
-        """Throw away what memory says of the file: a transaction was rolled back, or may have been."""
+        """Begin from what the file says: a transaction was rolled back, or may have been."""
         self._names = Names(self._connection)
         self._held = Held(self._keep, self._trim_rows)
         self._held.grow(self._names.last)
@@ -85,23 +90,28 @@ class Writer:
         self._lists = Lists(self._connection)
         self._shapes: dict[bytes, tuple[str, Place]] = {}
         self._gathered = Gathered()
+        self._stale = False
         self.positions = self._stored_positions()
 
     def _stored_positions(self) -> dict[int, int]:
         return dict(self._execute("SELECT partition, position FROM positions").fetchall())
 
     def apply(self, batches: Mapping[int, Sequence[Told]], positions: Mapping[int, int]) -> None:
-        """As `Store.apply` says, but raises sqlite3.Error; `forget` is then due."""
-        if self._stored_positions() != self.positions:
+        """As `Store.apply` says, but raises sqlite3.Error; whoever called must then roll back."""
+        if self._stale or self._stored_positions() != self.positions:
             self.forget()
+        self._stale = True  # until all of it is done
         for partition, records in batches.items():
             if positions[partition] > self.positions.get(partition, -1):
                 self._apply(partition, records)
         self._traces.flush(self._names.word)
         self._lists.flush()
+        for partition, users in self._held.due():
+            self._trim(partition, users)
         moved = {p: at for p, at in positions.items() if at > self.positions.get(p, -1)}
         self._connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", list(moved.items()))
         self.positions.update(moved)
+        self._stale = False
 
     def _apply(self, partition: int, records: Sequence[Told]) -> None:
         changes = self._learn_names(partition, records)
@@ -120,9 +130,6 @@ class Writer:
             elif kind is Retraction:
                 self._retract(partition, record)  # type: ignore[arg-type]
         self._flush(partition)
-        if self._held.excess[partition] >= self._trim_rows:
-            self._trim(partition, self._held.over.pop(partition))
-            del self._held.excess[partition]
 
     def _learn_names(self, partition: int, records: Sequence[Told]) -> Iterator[Change]:
         """Number every user of `partition` that `records` are about; the changes in them, in order."""
@@ -145,15 +152,15 @@ class Writer:
 
     def _shape(self, content: bytes) -> tuple[str, Place]:
         """The id of the activity whose content is `content`, and the columns that rows showing it have."""
-        shape = self._shapes.get(content)
-        if shape is None:
-            decoded = content_of(content)
-            kind = self._names.word(decoded.kind)
-            scope = 0 if decoded.scope is None else self._names.word(decoded.scope)
-            shape = (decoded.id, (kind, scope, meaning.expiry(decoded, self._keep_age_ms)))
-            if len(self._shapes) >= SHAPES_CACHED:
-                self._shapes.clear()
-            self._shapes[content] = shape
+        decoded = content_of(content)
+        kind = self._names.word(decoded.kind)
+        scope = 0 if decoded.scope is None else self._names.word(decoded.scope)
+        if len(self._shapes) >= SHAPES_CACHED:
+            self._shapes.clear()
+        shape = self._shapes[content] = (
+            decoded.id,
+            (kind, scope, meaning.expiry(decoded, self._keep_age_ms)),
+        )
         return shape
 
     def _pairs(self, users: Iterable[str], seq: int) -> list[int]:
@@ -161,16 +168,16 @@ class Writer:
         return [ids[user] << SHIFT | seq for user in users]
 
     def _notice(self, partition: int, notice: Notice) -> None:
-        note, place = self._shape(notice.content)
-        recipients, seq = notice.recipients, notice.seq
-        gathered = self._gathered
-        gathered.fresh[place] += self._pairs(recipients, seq)
+        content, recipients, seq = notice.content, notice.recipients, notice.seq
+        note, place = self._shapes.get(content) or self._shape(content)
+        gathered, ids, count = self._gathered, self._names.ids, len(recipients)
+        gathered.fresh[place] += [ids[user] << SHIFT | seq for user in recipients]
         reason = self._names.word(notice.reason)
-        gathered.bodies.append((partition << SHIFT | seq, len(recipients), note, reason, None, notice.content))
-        self._traces.heard(note, len(recipients))
+        gathered.bodies.append((partition << SHIFT | seq, count, note, reason, None, content))
+        self._traces.heard(note, count)
 
     def _update(self, partition: int, update: Update) -> None:
-        _, place = self._shape(update.content)
+        _, place = self._shapes.get(update.content) or self._shape(update.content)
         if update.announces:
             self._gathered.fresh[place] += self._pairs(update.recipients, update.row_seq)
             self._gathered.bodies.append(self._body(partition, update, len(update.recipients)))
@@ -246,6 +253,8 @@ class Writer:
             if rows == self._keep:
                 lowest.append((user, seq))
         if lowest:
-            self._execute(_RELEASE_BELOW, (json_text([user << SHIFT | seq for user, seq in lowest]), partition))
+            self._execute(
+                _RELEASE_BELOW, (json_text([user << SHIFT | seq for user, seq in lowest]), partition)
+            )
             self._connection.executemany(_DELETE_BELOW, lowest)
             self._execute(_DELETE_BODIES)

@@ -1,8 +1,9 @@
 """Where inboxes live: a port. Adapters: `store_memory.py`, `store_sqlite.py`; Cassandra in the cluster.
 
-Writers hand over what the topic `notices` carries, partition by partition, in order; readers get rows. An inbox *is* the
-newest `keep` rows by `seq`, trimmed already or not: readers never see more. A row is named by (user, seq): an announcing
-update moves it to a new seq, marks name the seq that was shown, so a mark on what has moved since marks nothing.
+Writers hand over what the topic `notices` carries, partition by partition, in order; readers get rows. An inbox *is*
+the newest `keep` rows by `seq`, trimmed already or not: readers never see more, and what has left does not come back
+when a row above it is retracted. A row is named by (user, seq): an announcing update moves it to a new seq, marks name
+the seq that was shown, so a mark on what has moved since marks nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,10 +67,10 @@ class StoreFailed(Exception):
 
 class Store(Protocol):
     async def apply(self, batches: Mapping[int, Sequence[Told]], positions: Mapping[int, int]) -> None:
-        """Put what partitions' `notices` carry into inboxes, and then the positions (offset of the last record applied).
+        """Put what partitions' `notices` carry into inboxes, then positions (the offset of the last record applied).
 
-        In the order of each sequence. Applying the same again changes nothing. Where the adapter has transactions, rows
-        and positions are one. Raises StoreFailed.
+        In the order of each sequence. Applying the same again changes nothing: a batch whose position is not above
+        the stored one is left out. Where the adapter has transactions, rows and positions are one. Raises StoreFailed.
         """
         ...
 

@@ -22,8 +22,8 @@ READERS: Final = 2  # threads: one slow read from disk must not hold up all
 class SqliteStore:
     """The port `Store` on the file that `connection` has open; makes its tables if need be.
 
-    `keep`: rows of an inbox; `keep_age_ms`: how long one is shown, None for ever; `trim_rows`: about how many rows of a
-    partition may be beyond `keep` until they are deleted (readers never see them). Raises StoreFailed.
+    `keep`: rows of an inbox; `keep_age_ms`: how long one is shown, None for ever; `trim_rows`: about how many rows of
+    a partition may be beyond `keep` until they are deleted (readers never see them). Raises StoreFailed.
     """
 
     def __init__(

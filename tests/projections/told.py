@@ -1,4 +1,6 @@
-"""Records of the topic `notices` for tests: those that a test writes down, and random ones as a shard would put them out."""
+"""Records of the topic `notices` for tests: those that a test writes down, and random ones as a shard would put them
+out.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,13 +27,17 @@ ORIGIN = (0, 0, -1, -1)
 """n, index, prev_n, prev_index: readers of rows do not look at them."""
 
 
-def content(id_: str = "a1", kind: str = "post", actor: str = "ana", at_ms: int = 1_000, **fields: Any) -> Content:
+def content(
+    id_: str = "a1", kind: str = "post", actor: str = "ana", at_ms: int = 1_000, **fields: Any
+) -> Content:
     rest: dict[str, Any] = {"object": "p1", "target": None, "thread": None, "scope": None, "data": None}
     rest |= {"importance": None, "expires_at": None}
     return Content(id=id_, kind=kind, actor=actor, at_ms=at_ms, **(rest | fields))
 
 
-def notice(seq: int, recipients: list[str], id_: str | None = None, reason: str = "post", **fields: Any) -> Notice:
+def notice(
+    seq: int, recipients: list[str], id_: str | None = None, reason: str = "post", **fields: Any
+) -> Notice:
     encoded = encode_body(content(id_ or f"a{seq}", **fields))
     return Notice(*ORIGIN, seq=seq, reason=reason, content=encoded, recipients=recipients)
 
@@ -64,16 +70,32 @@ def mark(seq: int, user: str, verb: str, *row_seqs: int, up_to: int | None = Non
     return Mark(*ORIGIN, seq=seq, user=user, verb=verb, ids=[], row_seqs=list(row_seqs), up_to=up_to)
 
 
-def wish(seq: int, kind: str, user: str, object_: str | None = None, side: Side = "user", **fields: Any) -> Wish:
+def wish(
+    seq: int, kind: str, user: str, object_: str | None = None, side: Side = "user", **fields: Any
+) -> Wish:
     change = Change(id=f"c{seq}", kind=kind, user=user, side=side, object=object_, **fields)
     return Wish(*ORIGIN, seq=seq, change=encode_body(change))
 
 
 def outcome(seq: int, id_: str, heard: int = 0, **silenced: int) -> Outcome:
-    return Outcome(*ORIGIN, seq=seq, id=id_, heard=heard, silenced=[Silenced(r, n) for r, n in silenced.items()])
+    return Outcome(
+        *ORIGIN, seq=seq, id=id_, heard=heard, silenced=[Silenced(r, n) for r, n in silenced.items()]
+    )
 
 
-NAMES = ("ana", "Ana", "añ/na", "../%2F", "名前", "🐙\u200d🦑", "e\u0301", "\u00e9", "'; DROP TABLE inbox; --", '"\\', "x" * 256)
+NAMES = (
+    "ana",
+    "Ana",
+    "añ/na",
+    "../%2F",
+    "名前",
+    "🐙\u200d🦑",
+    "e\u0301",
+    "\u00e9",
+    "'; DROP TABLE inbox; --",
+    '"\\',
+    "x" * 256,
+)
 SCOPES = (None, "room/1", "名前")
 
 
@@ -89,9 +111,10 @@ class Shard:
 
 
 @st.composite
-def histories(draw: st.DrawFn, people: tuple[str, ...] = NAMES, at_most: int = 60) -> list[Told]:
-    """What one partition might carry."""
+def histories(draw: st.DrawFn, at_most: int = 60) -> list[Told]:
+    """What one partition might carry; half of the time for two people only, so that their inboxes overflow."""
     shard = Shard()
+    people = draw(st.sampled_from((NAMES, NAMES[3:5])))
     return [_record(draw, shard, people) for _ in range(draw(st.integers(0, at_most)))]
 
 
@@ -99,7 +122,10 @@ def _record(draw: st.DrawFn, shard: Shard, people: tuple[str, ...]) -> Told:
     shard.seq += 1
     seq = shard.seq
     some = st.lists(st.sampled_from(people), min_size=1, max_size=4, unique=True)
-    place = {"scope": draw(st.sampled_from(SCOPES)), "expires_at": draw(st.sampled_from((None, 2_000, 9_000)))}
+    place = {
+        "scope": draw(st.sampled_from(SCOPES)),
+        "expires_at": draw(st.sampled_from((None, 2_000, 9_000))),
+    }
     standing = sorted(id_ for id_, group in shard.groups.items() if not group[2])
     choices = ["notice", "notice", "notice", "group", "mark", "wish", "outcome"]
     choices += ["grow", "grow", "correct"] * bool(standing)
@@ -128,13 +154,19 @@ def _record(draw: st.DrawFn, shard: Shard, people: tuple[str, ...]) -> Told:
         verb = draw(st.sampled_from(("read", "unread", "seen", "archive", "unarchive", "click")))
         if draw(st.booleans()):
             return mark(seq, draw(st.sampled_from(people)), verb, up_to=draw(st.integers(0, seq + 3)))
-        return mark(seq, draw(st.sampled_from(people)), verb, *draw(st.lists(st.integers(1, seq), unique=True)))
+        return mark(
+            seq, draw(st.sampled_from(people)), verb, *draw(st.lists(st.integers(1, seq), unique=True))
+        )
     if choice == "wish":
         return _wish(draw, seq, people)
-    return outcome(seq, f"a{draw(st.integers(1, seq))}", draw(st.integers(0, 3)), muted=draw(st.integers(0, 3)))
+    return outcome(
+        seq, f"a{draw(st.integers(1, seq))}", draw(st.integers(0, 3)), muted=draw(st.integers(0, 3))
+    )
 
 
-def _about_group(draw: st.DrawFn, shard: Shard, choice: str, standing: list[str], place: dict[str, Any]) -> Told:
+def _about_group(
+    draw: st.DrawFn, shard: Shard, choice: str, standing: list[str], place: dict[str, Any]
+) -> Told:
     seq = shard.seq
     if choice == "restore":
         id_ = draw(st.sampled_from(sorted(shard.groups.keys() - set(standing))))
@@ -155,10 +187,16 @@ def _about_group(draw: st.DrawFn, shard: Shard, choice: str, standing: list[str]
 
 def _wish(draw: st.DrawFn, seq: int, people: tuple[str, ...]) -> Wish:
     user, other = draw(st.lists(st.sampled_from(people), min_size=2, max_size=2, unique=True))
-    kind = draw(st.sampled_from(("follow", "unfollow", "mute", "unmute", "block", "unblock", "profile", "preferences")))
+    kind = draw(
+        st.sampled_from(
+            ("follow", "unfollow", "mute", "unmute", "block", "unblock", "profile", "preferences")
+        )
+    )
     if kind == "profile":
         return wish(seq, kind, user, name=draw(st.sampled_from((None, *NAMES))), locale="de")
     if kind == "preferences":
-        return wish(seq, kind, user, preferences=[Preference("*", "email", "*", "off")] * draw(st.integers(0, 2)))
+        return wish(
+            seq, kind, user, preferences=[Preference("*", "email", "*", "off")] * draw(st.integers(0, 2))
+        )
     aspect = "author" if kind in ("mute", "unmute") else None
     return wish(seq, kind, user, other, draw(st.sampled_from(("user", "both"))), aspect=aspect)
