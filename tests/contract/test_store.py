@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -413,18 +414,19 @@ def test_both_adapters_agree(
     """
 
     async def story() -> None:
-        folder = tmp_path_factory.mktemp("agree")
-        connection = open_database(folder / "x.db")
-        memory, sqlite = MemoryStore(keep), SqliteStore(connection, keep, trim_rows=trim_rows)
-        bounds = [0, *sorted({cut for cut in cuts if cut < len(history)}), len(history)]
-        for first, end in pairwise(bounds):
-            if first < end:
-                for store in (memory, sqlite, sqlite):  # the second time it has these already
-                    await told(store, *history[first:end], partition=3)
-        assert await everything(memory, NAMES) == await everything(sqlite, NAMES)
-        check_bodies(connection)
-        sqlite.close()
-        connection.close()
+        with ExitStack() as opened:
+            connection = opened.enter_context(
+                closing(open_database(tmp_path_factory.mktemp("agree") / "x.db"))
+            )
+            sqlite = opened.enter_context(closing(SqliteStore(connection, keep, trim_rows=trim_rows)))
+            memory = MemoryStore(keep)
+            bounds = [0, *sorted({cut for cut in cuts if cut < len(history)}), len(history)]
+            for first, end in pairwise(bounds):
+                if first < end:
+                    for store in (memory, sqlite, sqlite):  # the second time it has these already
+                        await told(store, *history[first:end], partition=3)
+            assert await everything(memory, NAMES) == await everything(sqlite, NAMES)
+            check_bodies(connection)
 
     run(story())
 
