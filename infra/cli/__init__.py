@@ -1,7 +1,5 @@
 """The command line: `fanbell VERB`. One file for each sort of verb; `exits.py` says how commands end."""
 
-import contextlib
-import os
 import sys
 from typing import Final
 
@@ -42,16 +40,14 @@ app.command("version", rich_help_panel=OPERATE)(serving.version)
 
 
 def run(args: list[str] | None = None) -> int:
-    """Run one command and return its exit code; `args` None are those of the process."""
+    """Run one command and return its exit code; `args` None are those of the process.
+
+    Typer itself turns usage errors, Ctrl-C and a reader that has left (`fanbell inbox ana | head`) into codes.
+    """
     try:
         app(args, prog_name="fanbell")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        _let_go_of_stdout()
-        return Exit.FAILED
     except Exception as error:
         failure = failure_of(error)
         if failure is None:
@@ -60,12 +56,6 @@ def run(args: list[str] | None = None) -> int:
             show.failed(failure)
         return failure.code
     return Exit.OK
-
-
-def _let_go_of_stdout() -> None:
-    """Whoever read our output has left, as `head` does; keep Python from complaining about that at its end."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def failure_of(error: Exception) -> Failed | None:

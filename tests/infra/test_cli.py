@@ -8,6 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from fanbell.infra.cli import client
 from fanbell.infra.cli.exits import MEANINGS, Exit
 from tests.infra.conftest import Run
 from tests.infra.fake_server import Server, problem
@@ -346,6 +347,21 @@ def test_a_wrong_command_line(fanbell: Run, args: list[str]) -> None:
 
     assert ran.code == Exit.USAGE
     assert ran.out == ""
+
+
+def test_ctrl_c_ends_a_command_quietly(fanbell: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Ctrl-C while a server is waited for ends with 130, and without a word.
+    """
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client.Client, "get", interrupted)
+
+    ran = fanbell("stats")
+
+    assert (ran.code, ran.out, ran.err) == (Exit.INTERRUPTED, "", "")
 
 
 def test_help_is_quick_to_import() -> None:
