@@ -227,9 +227,15 @@ class Route:
             self._drop(activity, own_ms, "not_owner")
             return True
         self.entities[entity] = (owner, thread, True)
+        self._retract(activity, thread, own_ms)
+        if thread != entity:
+            # What its thread heard was told at the thread's home, which may be behind us: there it is taken back in turn.
+            self._send_home(activity, owner, thread, own_ms)
+        return True
+
+    def _retract(self, activity: Activity, thread: str, own_ms: int) -> None:
         content = self._content(activity, activity.kind, thread, own_ms)
         self._ask(range(self.partitions), Ask(self.versions.newest.version, self.clock_ms, "retract", None, content, []))
-        return True
 
     def _learn(self, entity: str, owner: str, thread: str, release: bool = True) -> None:
         """Who is seen first to own an entity owns it."""
@@ -267,6 +273,9 @@ class Route:
         """
         if not kind.asks_followers:
             self._announce(activity, kind, owner, thread, own_ms, "near")
+        self._send_home(activity, owner, thread, own_ms)
+
+    def _send_home(self, activity: Activity, owner: str | None, thread: str, own_ms: int) -> None:
         partition = partition_of(thread, self.partitions)
         index, prev = self._next(ACTIVITIES, partition)
         resolved = msgspec.structs.replace(activity, owner=owner, occurred_at=own_ms)
@@ -276,6 +285,9 @@ class Route:
 
     def _home(self, forward: Forward) -> None:
         activity = decode_body(Activity, forward.activity)
+        if activity.kind == kinds.DELETE:
+            self._retract(activity, forward.thread, activity.occurred_at or 0)
+            return
         kind = self.versions.get(forward.rules).kinds[activity.kind]
         part: Part = "all" if kind.asks_followers else "far"
         self._finish(activity, kind, activity.owner, forward.thread, activity.occurred_at or 0, part)
