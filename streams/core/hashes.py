@@ -78,26 +78,28 @@ class HashSet:
 
 
 class _Generation:
-    """Ids used in one stretch of fold time, frozen: sorted hashes and, in the same order, what came with each."""
+    """Ids used in one stretch of fold time, frozen: sorted hashes and, in the same order, what came with each and when."""
 
-    def __init__(self, ids: "array[int]", bodies: "array[int]", last_ms: int) -> None:
-        self.ids, self.bodies, self.last_ms = ids, bodies, last_ms
+    def __init__(self, ids: "array[int]", bodies: "array[int]", times: "array[int]") -> None:
+        self.ids, self.bodies, self.times = ids, bodies, times
+        self.last_ms = max(times)
         self.low = BitMap([value & 0xFFFFFFFF for value in ids])
 
-    def get(self, value: int) -> int | None:
+    def get(self, value: int, since_ms: int) -> int | None:
         at = bisect_left(self.ids, value)
-        return self.bodies[at] if at < len(self.ids) and self.ids[at] == value else None
+        found = at < len(self.ids) and self.ids[at] == value and self.times[at] > since_ms
+        return self.bodies[at] if found else None
 
 
 class RecentIds:
-    """Which ids were used lately, and with which body; forgotten by fold time or number, a generation at a time.
+    """Which ids were used lately, and with which body: exact in fold time; memory is given back a generation at a time.
 
-    At most `at_most` + a sixteenth of them are kept, 18 bytes each.
+    At most `at_most` + a sixteenth of them are kept, 26 bytes each.
     """
 
     def __init__(self, at_most: int = 1_000_000, keep_ms: int = 86_400_000) -> None:
         self.at_most, self.keep_ms = at_most, keep_ms
-        self._young: dict[int, int] = {}
+        self._young: dict[int, tuple[int, int]] = {}
         self._young_since_ms = 0
         self._old: deque[_Generation] = deque()
         self._maybe = BitMap()  # low halves of all old ids: rules out nearly every look-up in them
@@ -105,20 +107,23 @@ class RecentIds:
     def __len__(self) -> int:
         return len(self._young) + sum(len(generation.ids) for generation in self._old)
 
-    def get(self, value: int) -> int | None:
-        """What was put with this id; None if it was not used lately."""
-        found = self._young.get(value)
-        if found is None and value & 0xFFFFFFFF in self._maybe:
-            for generation in self._old:
-                if (found := generation.get(value)) is not None:
+    def get(self, value: int, now_ms: int = 0) -> int | None:
+        """What was put with this id in the last `keep_ms`; None if it was not used then."""
+        since_ms = now_ms - self.keep_ms
+        young = self._young.get(value)
+        if young is not None:
+            return young[0] if young[1] > since_ms else None
+        if value & 0xFFFFFFFF in self._maybe:
+            for generation in reversed(self._old):
+                if (found := generation.get(value, since_ms)) is not None:
                     return found
-        return found
+        return None
 
     def put(self, value: int, body: int, now_ms: int) -> None:
         """The id is used, at fold time `now_ms`."""
         if not self._young:
             self._young_since_ms = now_ms
-        self._young[value] = body
+        self._young[value] = (body, now_ms)
         if len(self._young) >= max(1, self.at_most // 16) or now_ms - self._young_since_ms >= self.keep_ms // 16 > 0:
             self._freeze(now_ms)
 
@@ -133,7 +138,8 @@ class RecentIds:
 
     def _freeze(self, now_ms: int) -> None:
         ids = array("Q", sorted(self._young))
-        generation = _Generation(ids, array("Q", [self._young[value] for value in ids]), now_ms)
+        bodies, times = ([self._young[value][i] for value in ids] for i in (0, 1))
+        generation = _Generation(ids, array("Q", bodies), array("Q", times))
         self._old.append(generation)
         self._maybe |= generation.low
         self._young = {}
@@ -143,18 +149,19 @@ class RecentIds:
         """The ids in values that msgpack knows."""
         return [
             self.at_most, self.keep_ms, self._young, self._young_since_ms,
-            [[generation.ids.tobytes(), generation.bodies.tobytes(), generation.last_ms] for generation in self._old],
+            [[part.tobytes() for part in (generation.ids, generation.bodies, generation.times)] for generation in self._old],
         ]  # fmt: skip
 
     @classmethod
     def load(cls, data: Any) -> "RecentIds":
         made = cls(data[0], data[1])
-        made._young, made._young_since_ms = data[2], data[3]
-        for ids, bodies, last_ms in data[4]:
-            generation = _Generation(array("Q"), array("Q"), last_ms)
-            generation.ids.frombytes(ids)
-            generation.bodies.frombytes(bodies)
-            generation.low = BitMap([value & 0xFFFFFFFF for value in generation.ids])
+        made._young = {value: (body, at_ms) for value, (body, at_ms) in data[2].items()}
+        made._young_since_ms = data[3]
+        for parts in data[4]:
+            arrays = [array("Q") for _ in parts]
+            for made_of, part in zip(arrays, parts, strict=True):
+                made_of.frombytes(part)
+            generation = _Generation(*arrays)
             made._old.append(generation)
             made._maybe |= generation.low
         return made

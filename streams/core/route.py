@@ -103,7 +103,14 @@ class Route:
         return self._out
 
     def due_ms(self) -> int | None:
+        while self.deadlines and not self._waits(self.deadlines[0]):
+            self.deadlines.popleft()
         return self.deadlines[0][0] if self.deadlines else None
+
+    def _waits(self, deadline: tuple[int, str]) -> bool:
+        """Whether something still waits for that entity until then."""
+        queue = self.waiting.get(deadline[1])
+        return queue is not None and queue[0].deadline_ms <= deadline[0]
 
     @staticmethod
     def _read(value: bytes) -> Any:
@@ -134,7 +141,7 @@ class Route:
         plain = record.value[10:] if record.value[:1] != b"{" else encode_body(activity)
         body = hash64(plain)
         key = hash64(activity.id.encode())
-        used = self.used.get(key)
+        used = self.used.get(key, self.clock_ms)
         if used is None:
             used = self.waiting_ids.get(activity.id)
         if used is not None:
@@ -384,7 +391,7 @@ class Route:
                     [entity, [[item.offset, encode_body(item.activity), item.body, item.own_ms, item.deadline_ms] for item in queue]]
                     for entity, queue in self.waiting.items()
                 ],
-                "deadlines": list(self.deadlines),
+                "deadlines": [deadline for deadline in self.deadlines if self._waits(deadline)],
                 "taken": self.taken.dump(),
                 "last": [[*where, *pair] for where, pair in self.last.items()],
                 "forgotten": self.forgotten,
