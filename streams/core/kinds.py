@@ -111,6 +111,8 @@ class Rules:
         if activity.kind in GRAPH:
             return errors + _graph_faults(activity)
         if kind is None:
+            if activity.target is not None:  # who owns the target need not own the object
+                errors.append(("target", f"must be absent for kind {activity.kind}"))
             return errors
         if kind.target == "required" and activity.target is None:
             errors.append(("target", f"is required for kind {kind.name}"))
