@@ -68,8 +68,8 @@ class FanOut:
         self.versions = Versions()
         self.graph = Graph(intern)
         self.book = Book()
-        self.pending: list[tuple[int, int, Group]] = []
-        """(due, when it began to be pending, group), a heap; entries of groups no longer pending are passed over"""
+        self.pending: list[tuple[int, int, int, Group]] = []
+        """(due, place among those of one moment, born, group), a heap; entries that are no longer true are passed over"""
         self.read_up_to: dict[int, int] = {}
         """ordinal → seq up to which everything was marked read or archived"""
         self.taken = Taken()
@@ -125,11 +125,11 @@ class FanOut:
         while pending and pending[0][0] <= self.clock_ms:
             entry = heapq.heappop(pending)
             if self._is_due(entry):
-                self._update(entry[2])
+                self._update(entry[3], entry[0])
 
     @staticmethod
-    def _is_due(entry: tuple[int, int, Group]) -> bool:
-        return entry[2].pending
+    def _is_due(entry: tuple[int, int, int, Group]) -> bool:
+        return entry[3].pending and entry[3].queued == entry[1]
 
     def _command(self, origin: list[int], asked: Asked) -> None:
         source, n, index, prev_n, prev_index = origin
@@ -260,7 +260,7 @@ class FanOut:
             group.join(content.actor, content.object, what.data)
             cohorts.append(group)
             self.book.put_group(group, limits.told)
-            self._update(group)
+            self._update(group, self.clock_ms)
 
     def _join(self, group: Group, what: Happening) -> None:
         content = what.content
@@ -271,11 +271,11 @@ class FanOut:
         self._changed(group)
 
     def _close_read(self, cohorts: list[Group]) -> None:
-        """Those who marked everything read since the group's last update have closed it."""
+        """Those who marked everything read since the group's last news have closed it."""
         if not self.read_up_to:
             return
         for group in list(cohorts):
-            if group.open and not group.pending:
+            if group.open and not group.fresh:
                 read = [ordinal for ordinal in bitmap(group.members) if self.read_up_to.get(ordinal, -1) >= group.row_seq]
                 if read:
                     self._close(group, BitMap(read))
@@ -286,11 +286,21 @@ class FanOut:
             group = self._split(group, ordinals)
         group.open = False
 
+    def _read(self, group: Group, ordinal: int) -> None:
+        """The recipient has read the row as it stands: that closes the group, unless something new is on its way."""
+        if not group.fresh:
+            self._close(group, BitMap((ordinal,)))
+            return
+        if len(bitmap(group.members)) > 1:
+            group = self._split(group, BitMap((ordinal,)))
+            self.book.open.setdefault(group.key, []).append(group)
+        group.read = True
+
     def _split(self, group: Group, ordinals: BitMap) -> Group:
         cohort = group.split(ordinals)
         self.book.put_group(cohort, self.versions.newest.limits.told)
         if cohort.pending:
-            self._schedule(cohort)
+            self._enqueue(cohort)
         return cohort
 
     def _changed(self, group: Group) -> None:
@@ -301,16 +311,18 @@ class FanOut:
                 group.retracted = True
                 self._retract(group.id, group.row_seq, "undo", bitmap(group.members))
         elif self.clock_ms - group.out_ms >= group.pace_ms:
-            self._update(group)
+            self._update(group, self.clock_ms)
         elif not group.pending:
             group.pending = True
-            self._schedule(group)
+            self._queued += 1
+            group.queued = self._queued
+            self._enqueue(group)
 
-    def _schedule(self, group: Group) -> None:
-        self._queued += 1
-        heapq.heappush(self.pending, (group.out_ms + group.pace_ms, self._queued, group))
+    def _enqueue(self, group: Group) -> None:
+        heapq.heappush(self.pending, (group.out_ms + group.pace_ms, group.queued, group.born, group))
 
-    def _update(self, group: Group) -> None:
+    def _update(self, group: Group, at_ms: int) -> None:
+        """Let the recipients know how the group stands. `at_ms`: now, or when it was due, whatever woke the shard since."""
         announces = bool(group.fresh)
         prev_row_seq = -1 if group.retracted else group.row_seq
         row_seq = self.seq + 1 if announces else group.row_seq
@@ -322,7 +334,8 @@ class FanOut:
             group.created_ms, group.content, [],
         )  # fmt: skip
         self._emit_to(update, [names[ordinal] for ordinal in members])
-        group.row_seq, group.out_ms = row_seq, self.clock_ms
+        group.row_seq, group.out_ms = row_seq, at_ms
+        group.read = group.read and not announces
         group.fresh = {}
         group.pending = group.retracted = False
 
@@ -333,8 +346,7 @@ class FanOut:
             if told.kind != kind:
                 continue
             if isinstance(told, Group):
-                if told.leave(actor, object_):
-                    self._changed(told)
+                self._leave(told, [(actor, object_)])
             elif told.actor == actor and told.object == object_:
                 self._retract_single(told, "undo")
 
@@ -345,9 +357,13 @@ class FanOut:
             elif told.key[2] == entity:
                 self._retract_group(told, "delete")
             else:
-                left = [told.leave(actor, entity) for actor in list(told.parts)]
-                if any(left):
-                    self._changed(told)
+                self._leave(told, [(actor, entity) for actor in told.parts])
+
+    def _leave(self, group: Group, parts: list[tuple[str, str]]) -> None:
+        left = [part for part in parts if group.leave(*part)]
+        if left:
+            self.book.left(group, left)
+            self._changed(group)
 
     def _retract_single(self, told: Single, why: str) -> None:
         told.gone = True
@@ -358,8 +374,9 @@ class FanOut:
         if not group.retracted:
             group.retracted = True
             self._retract(group.id, group.row_seq, why, bitmap(group.members))
-        group.parts = {}
-        group.undone = {}
+        parts = [(actor, object_) for actor, objects in group.parts.items() for object_ in objects]
+        group.parts, group.undone = {}, {}
+        self.book.left(group, parts)
 
     def _retract_from(self, ordinal: int, actor: str) -> None:
         """Take back one recipient's rows whose only actor is `actor`."""
@@ -458,11 +475,11 @@ class FanOut:
         ordinal = self.graph.names.known(user)
         if ordinal is not None and change.verb in ("read", "archive", "click"):
             if change.up_to is not None:
-                self.read_up_to[ordinal] = max(change.up_to, self.read_up_to.get(ordinal, -1))
+                self.read_up_to[ordinal] = max(min(change.up_to, self.seq), self.read_up_to.get(ordinal, -1))
             for id_, seq in zip(change.ids, change.seqs, strict=False):
                 for group in list(self.book.groups.get(id_, ())):
-                    if group.open and not group.pending and group.row_seq == seq and sets.contains(group.members, ordinal):
-                        self._close(group, BitMap((ordinal,)))
+                    if group.open and group.row_seq == seq and sets.contains(group.members, ordinal):
+                        self._read(group, ordinal)
         self._emit_record(Mark(*_UNSTAMPED, change.user, change.verb or "", change.ids, change.seqs, change.up_to))
 
     def _wish(self, change: Change) -> None:
@@ -497,7 +514,7 @@ class FanOut:
     # Snapshots
 
     def dump(self) -> bytes:
-        pending = [[due, queued, group.born] for due, queued, group in sorted(self.pending, key=lambda entry: entry[:2]) if group.pending]
+        pending = [list(entry[:3]) for entry in sorted(self.pending, key=lambda entry: entry[:3]) if self._is_due(entry)]
         return msgspec.msgpack.encode(
             {
                 "clock_ms": self.clock_ms,
@@ -525,7 +542,7 @@ class FanOut:
         groups = {told.born: told for told in made.book.order if isinstance(told, Group)}
         for kind, reason, value, ordinal, born in tree["open"]:
             made.book.open[kind, reason, value, ordinal] = [groups[number] for number in born if number in groups]
-        made.pending = [(due, queued, groups[born]) for due, queued, born in tree["pending"] if born in groups]
+        made.pending = [(due, queued, born, groups[born]) for due, queued, born in tree["pending"] if born in groups]
         made.read_up_to = tree["read_up_to"]
         made.taken = Taken.load(tree["taken"])
         made.last = tuple(tree["last"])

@@ -47,6 +47,10 @@ class Group(msgspec.Struct, gc=False, eq=False):
     out_ms: int = -1
     pending: bool = False
     open: bool = True
+    read: bool = False
+    """Whether the row as it stands was marked read while something new was on its way into it"""
+    queued: int = 0
+    """Place among those whose updates wait for the same moment"""
     retracted: bool = True
     """Whether its recipients have no row of it: before the first update, and when nobody is left in it"""
     born: int = 0
@@ -62,13 +66,7 @@ class Group(msgspec.Struct, gc=False, eq=False):
 
     def takes(self, clock_ms: int) -> bool:
         """Whether it still grows."""
-        return (
-            self.open
-            and clock_ms - self.opened_ms < self.window_ms
-            and len(self.parts) < self.actors_max
-            and self.parts_count < self.actors_max * PARTS_PER_ACTOR
-            and len(self.undone) < self.actors_max
-        )
+        return self.open and clock_ms - self.opened_ms < self.window_ms and (not self.read or bool(self.fresh))
 
     def has(self, actor: str, object_: str) -> bool:
         return object_ in self.parts.get(actor, ())
@@ -88,6 +86,8 @@ class Group(msgspec.Struct, gc=False, eq=False):
             del self.undone[actor, object_]
         else:
             self.fresh[actor, object_] = None
+        if len(self.parts) >= self.actors_max or self.parts_count >= self.actors_max * PARTS_PER_ACTOR:
+            self.open = False  # for good: whether others hear meanwhile must not make a difference
 
     def leave(self, actor: str, object_: str) -> bool:
         """Take an activity out again; whether it was in."""
@@ -95,16 +95,21 @@ class Group(msgspec.Struct, gc=False, eq=False):
         if objects is None or object_ not in objects:
             return False
         objects.remove(object_)
-        if not objects:
-            del self.parts[actor]
         self.parts_count -= 1
         self.recent.pop(_at(actor, object_), None)
+        if objects:  # the actor's latest is an earlier one now
+            latest = {of.partition("\0")[0]: place for place, of in enumerate(self.recent)}
+            self.parts = dict(sorted(self.parts.items(), key=lambda part: latest.get(part[0], -1)))
+        else:
+            del self.parts[actor]
         if self.recent:
             self.content = self.recent[next(reversed(self.recent))]
         if (actor, object_) in self.fresh:
             del self.fresh[actor, object_]
         else:
             self.undone[actor, object_] = None
+            if len(self.undone) >= self.actors_max:
+                self.open = False
         return True
 
     def latest(self) -> list[str]:

@@ -64,6 +64,15 @@ class Book:
             if group not in found[-4:]:  # a group that grows is nearly always among the latest of its key
                 found.append(group)
 
+    def left(self, group: Group, parts: list[tuple[str, str]]) -> None:
+        """These (actor, object) are no longer in `group`: it is not found by them any more, unless by others of its parts."""
+        entities = self._entities(group)
+        for actor, object_ in parts:
+            if actor not in group.parts:
+                _remove(self.by_actor, actor, group)
+            if object_ not in entities:
+                _remove(self.by_entity, object_, group)
+
     def of_entity(self, entity: str) -> list[Single | Group]:
         """What told of the entity, in the order of telling."""
         return _in_order(self.by_entity.get(entity))
@@ -96,9 +105,8 @@ class Book:
             told.open = False
             _remove(self.groups, told.id, told)
             _remove(self.open, told.key, told)
-            undone = {object_: actor for actor, object_ in told.undone}
-            keys = [(self.by_entity, entity) for entity in dict.fromkeys((*self._entities(told), *undone))]
-            keys += [(self.by_actor, actor) for actor in dict.fromkeys((*told.parts, *undone.values()))]
+            keys = [(self.by_entity, entity) for entity in self._entities(told)]
+            keys += [(self.by_actor, actor) for actor in told.parts]
         for index, key in keys:
             _remove(index, key, told)
 
@@ -108,9 +116,9 @@ class Book:
             self._born,
             [
                 [told.id, told.kind, told.actor, told.object, told.target, told.seq,
-                 told.members if isinstance(told.members, int) else list(told.members), told.born]
+                 told.members if isinstance(told.members, int) else list(told.members), told.born, told.gone]
                 if isinstance(told, Single) else told.dump()
-                for told in self.order if not (isinstance(told, Single) and told.gone)
+                for told in self.order
             ],
         ]  # fmt: skip
 
@@ -118,17 +126,16 @@ class Book:
     def load(cls, data: list[Any]) -> "Book":
         made = cls()
         for item in data[2]:
-            if len(item) == 8:
+            if len(item) == len(Single.__struct_fields__):
                 members = item[6] if isinstance(item[6], int) else packed(item[6], len(item[6]))
-                made.put_single(Single(item[0], item[1], item[2], item[3], item[4], item[5], members), 1 << 62)
-                made.order[-1].born = item[7]
+                single = Single(item[0], item[1], item[2], item[3], item[4], item[5], members, gone=item[8])
+                made.put_single(single, 1 << 62)  # those gone stay: they count for the bound
+                single.born = item[7]
             else:
                 group = Group.load(item)
                 born = group.born
                 made.put_group(group, 1 << 62)
                 group.born = born
-                for actor, object_ in group.undone:
-                    made.grew(group, actor, object_)
         made.forgotten, made._born = data[0], data[1]
         return made
 
