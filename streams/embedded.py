@@ -137,6 +137,8 @@ class Runner:
         due = [replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms]
         if not due:
             return {}
+        if all((replica.fold.due_ms() or 0) <= self.clock_ms for replica in due):
+            now_ms = self.clock_ms  # only partitions that lag: no other would have waited
         with self._transaction():
             self._new = {}
             for replica in due:
