@@ -11,22 +11,22 @@ row may show an older one again, which only the store knows: then the tally is `
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from typing import Final
 
 from msgspec.structs import replace
 
 from fanbell.projections.apply import RESTORED_FLAGS, marked, row_of
 from fanbell.projections.rows import Counts, counts, expires_next
-from fanbell.projections.store import Row
+from fanbell.projections.store import ARCHIVED, READ, SEEN, Row
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update
-
-NO_ROWS: Final[tuple[Row, ...]] = ()
 
 
 class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
-    __slots__ = ("_counted", "_expires_ms", "_keep", "_keep_age_ms", "_rows", "_seqs", "_was_full")
+    __slots__ = (
+        "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes", "_seqs",
+        "_unread", "_unseen", "_was_full",
+    )  # fmt: skip
 
     def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
         self._rows = {row.seq: row for row in rows}
@@ -36,6 +36,11 @@ class Tally:
         self._keep_age_ms = keep_age_ms
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
+        self._unread = self._unseen = self._expiring = 0
+        self._kinds: dict[str, int] = {}
+        self._scopes: dict[str, int] = {}
+        for row in self._rows.values():
+            self._count(row, 1)
 
     @property
     def short(self) -> bool:
@@ -71,8 +76,12 @@ class Tally:
     def counts(self, now_ms: int) -> Counts:
         """The counters of the inbox at `now_ms`."""
         if self._counted is None or (self._expires_ms is not None and self._expires_ms <= now_ms):
-            self._counted = counts(self._rows.values(), now_ms)
-            self._expires_ms = expires_next(self._rows.values(), now_ms)
+            if self._expiring:  # time counts: by the projection's own function
+                self._counted = counts(self._rows.values(), now_ms)
+                self._expires_ms = expires_next(self._rows.values(), now_ms)
+            else:
+                self._counted = Counts(self._unread, self._unseen, self._kinds.copy(), self._scopes.copy())
+                self._expires_ms = None
         return self._counted
 
     def expires_ms(self, now_ms: int) -> int | None:
@@ -114,13 +123,37 @@ class Tally:
         return [row] if row.seq in self._rows else []
 
     def _keep_row(self, row: Row) -> Row:
-        if row.seq not in self._rows:
+        before = self._rows.get(row.seq)
+        if before is None:
             insort(self._seqs, row.seq)
+        else:
+            self._count(before, -1)
         self._rows[row.seq] = row
-        self._counted = None
+        self._count(row, 1)
         return row
 
     def _remove(self, seq: int) -> None:
-        del self._rows[seq]
+        self._count(self._rows.pop(seq), -1)
         del self._seqs[bisect_left(self._seqs, seq)]
+
+    def _count(self, row: Row, by: int) -> None:
+        """Let `row` count `by` more: what `rows.counts` says, one row at a time, time aside."""
         self._counted = None
+        self._expiring += by if row.expires_at is not None else 0
+        if row.flags & ARCHIVED:
+            return
+        if not row.flags & SEEN:
+            self._unseen += by
+        if not row.flags & READ:
+            self._unread += by
+            _add(self._kinds, row.kind, by)
+            if row.scope is not None:
+                _add(self._scopes, row.scope, by)
+
+
+def _add(counted: dict[str, int], name: str, by: int) -> None:
+    now = counted.get(name, 0) + by
+    if now:
+        counted[name] = now
+    else:
+        del counted[name]

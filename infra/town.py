@@ -147,7 +147,8 @@ class Town:
         if chance < 0.84:
             return [self._remark(post)]
         if chance < 0.89:
-            return [self._one("repost", self._somebody(post.owner).id, object=post.id, owner=post.owner)]
+            actor, told = self._somebody(post.owner).id, {"title": post.title}
+            return [self._one("repost", actor, object=post.id, owner=post.owner, data=told)]
         return [self._personal(self.shown if near else self._random.choice(self.people))]
 
     def _post(self, person: Person) -> Happening:
@@ -170,7 +171,8 @@ class Town:
             liker = next(iter(likers))
             self._likes.discard((liker, post.id))
             return [self._one("unlike", liker, object=post.id, owner=post.owner)]
-        return [self._one("like", liker, object=post.id, owner=post.owner) for liker in fresh]
+        told = {"title": post.title}
+        return [self._one("like", liker, object=post.id, owner=post.owner, data=told) for liker in fresh]
 
     def _remark(self, post: Post) -> Happening:
         post.heat += 2
@@ -178,7 +180,8 @@ class Town:
         actor = self._somebody(post.owner).id
         return self._one(
             "comment", actor, object=f"c-{self._run}-{self._next()}", target=post.id, owner=post.owner,
-            mentions=[name for name in mentions if name != actor], data={"text": self._random.choice(REMARKS)},
+            mentions=[name for name in mentions if name != actor],
+            data={"text": self._random.choice(REMARKS), "title": post.title},
         )  # fmt: skip
 
     def _personal(self, person: Person) -> Happening:

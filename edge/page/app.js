@@ -307,7 +307,7 @@ function row(item) {
   time.dateTime = item.updated_at;
   time.title = new Date(item.updated_at).toLocaleString(locale);
   meta.append(time);
-  const title = posts.get(item.reason === "like" || item.reason === "repost" ? item.object : item.target);
+  const title = item.kind !== "post" && typeof item.data?.title === "string" ? item.data.title : posts.get(item.target || item.object);
   if (title) meta.append(make("span", "", "·"), make("span", "about", title));
   if (item.scope) meta.append(make("span", "", "·"), make("span", "", item.scope));
   words.append(meta);
@@ -508,7 +508,7 @@ const titleOf = (id) => posts.get(id) || about.posts?.[id] || `post ${id.slice(-
 // A like of mine, an answer to mine: so this is a post of mine.
 function learn(item) {
   const own = item.reason === "like" || item.reason === "repost" ? item.object : item.reason === "comment" || item.reason === "reply" ? item.target : null;
-  if (own && !posts.has(own)) { posts.set(own, titleOf(own)); drawTargets(); }
+  if (own && !posts.has(own)) { posts.set(own, String(item.data?.title || titleOf(own))); drawTargets(); }
 }
 
 function drawTargets() {
@@ -555,8 +555,8 @@ $("act").addEventListener("submit", (event) => {
     }
     const one = { id: newId("a"), kind: verb, actor, object: newId(verb), data: text ? { text } : undefined };
     if (verb === "post") one.data = { title: text || "something new" };
-    if (verb === "like" || verb === "unlike") { one.object = target; one.owner = user; delete one.data; }
-    if (verb === "comment") Object.assign(one, { target, owner: user });
+    if (verb === "like" || verb === "unlike") Object.assign(one, { object: target, owner: user, data: { title: titleOf(target) } });
+    if (verb === "comment") Object.assign(one, { target, owner: user, data: { ...one.data, title: titleOf(target) } });
     if (verb === "message") Object.assign(one, { target: `talk-${actor}-${user}`, recipients: [user] });
     if (verb === "follow") { one.object = user; delete one.data; }
     activities.push(one);
