@@ -6,6 +6,7 @@ outcome is that of publishing order, whatever the number of partitions. A batch 
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
@@ -181,19 +182,25 @@ class Runner:
             self._put(replica.topic, replica.partition, encode(Tick(self.clock_ms)), timestamp_ms)
 
     def _put(self, topic: str, partition: int, value: bytes, timestamp_ms: int) -> None:
-        """Append in this batch, and step what folds the topic at once."""
-        new = self._new.get((topic, partition))
-        if new is None:
-            new = self._new[topic, partition] = []
-        new.append(Entry(value, timestamp_ms))
-        if topic == ACTIVITIES:
-            replica: Replica[Any] = self.routes[partition]
-        elif topic == ROUTED:
-            replica = self.shards[partition]
-        else:
-            return
-        for output in replica.apply(Record(replica.offset + 1, value, timestamp_ms)):
-            self._put(output.topic, output.partition, output.value, timestamp_ms)
+        """Append in this batch, and step what folds the topic at once; and so on with what comes of it.
+
+        First out, first in: whatever comes of a step's first output, its others stand before that, in their order.
+        """
+        queue = deque([(topic, partition, value)])
+        while queue:
+            topic, partition, value = queue.popleft()
+            new = self._new.get((topic, partition))
+            if new is None:
+                new = self._new[topic, partition] = []
+            new.append(Entry(value, timestamp_ms))
+            if topic == ACTIVITIES:
+                replica: Replica[Any] = self.routes[partition]
+            elif topic == ROUTED:
+                replica = self.shards[partition]
+            else:
+                continue
+            outputs = replica.apply(Record(replica.offset + 1, value, timestamp_ms))
+            queue.extend((output.topic, output.partition, output.value) for output in outputs)
 
     async def _finish(self) -> Batches:
         """Append what the batch made, and project it."""
