@@ -9,120 +9,36 @@ order holds).
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 
 from fanbell.edge import frames
 from fanbell.edge.backend import Backend
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.feed import Feed, Inbox, Link, Partition
 from fanbell.edge.mailbox import Frame
-from fanbell.edge.ring import RECORDS_MAX, Entry, Gap, Ring
+from fanbell.edge.names import Names
+from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
 from fanbell.edge.tally import Tally
 from fanbell.projections.apply import change_of, profile_of
-from fanbell.projections.items import LOCALE_DEFAULT, Item, Profiles, best_locale
-from fanbell.projections.rows import Query
-from fanbell.projections.store import Profile, Row, StoreFailed
+from fanbell.projections.items import LOCALE_DEFAULT, best_locale
+from fanbell.projections.store import Row, StoreFailed
+from fanbell.schemas.codec import content_of
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update, Wish
+from fanbell.streams.log import LogFailed
 
-NAMES_MAX: Final = 65_536  # people whose names are at hand; about 20 MB
 WAITING_MAX: Final = 4_096  # records queued behind one feed's read; a store that slow is no longer working
 READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
 ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
 CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
+RETRY_S: Final = 1.0  # between two tries to read a log that cannot be read
 ALL_LOCALES: Final = "*"
 log = structlog.get_logger("fanbell.edge")
-
-
-class Inbox(Protocol):
-    """What the edge asks of the inbox projection; `projections.inbox.Inbox`."""
-
-    async def answer(self, user: str, query: Query, locale: str | None = None) -> dict[str, Any]:
-        """A page, as the API gives it. Raises StoreFailed."""
-        ...
-
-    async def items(self, user: str, rows: Sequence[Row], locale: str | None = None) -> list[Item]:
-        """The rows, ready to show, in the same order; those that are gone left out. Raises StoreFailed."""
-        ...
-
-    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
-        """What each recipient of `told` is shown: new and unread."""
-        ...
-
-    def actors_of(self, told: Told) -> Sequence[str]:
-        """Whose names it takes to show `told`."""
-        ...
-
-
-class Link(Protocol):
-    """A session's end at the socket."""
-
-    @property
-    def locale(self) -> str: ...
-    def tell(self, frame: Frame) -> None:
-        """A frame about a record, in order."""
-        ...
-
-    def count(self) -> None:
-        """The counters may have changed."""
-        ...
-
-    def end(self, why: str) -> None: ...
-
-
-class Feed:
-    """One user who is online."""
-
-    __slots__ = ("links", "partition", "ready", "tally", "user", "waiting")
-
-    def __init__(self, user: str, partition: "Partition") -> None:
-        self.user = user
-        self.partition = partition
-        self.links: list[Link] = []
-        self.tally = Tally((), 0, None)
-        self.waiting: deque[Entry] | None = deque()
-        """Records that queue behind a read; None while there is none."""
-        self.ready: asyncio.Task[None] | None = None
-        """The first reading of the rows."""
-
-    @property
-    def reads(self) -> bool:
-        """Whether a read is on its way, so that records queue."""
-        return self.waiting is not None
-
-    def release(self) -> deque[Entry]:
-        """The read is done: what queued behind it."""
-        waiting, self.waiting = self.waiting or deque(), None
-        return waiting
-
-    def put_back(self, rest: Iterable[Entry]) -> None:
-        """Queue `rest` behind the read that has begun, if one has."""
-        if self.waiting is not None:
-            self.waiting.extend(rest)
-
-
-class Partition:
-    """Where we stand in one partition of `notices`."""
-
-    __slots__ = ("behind", "heard", "index", "queue", "ring")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.ring = Ring()
-        self.heard = 0
-        """The highest seq that we were told exists."""
-        self.behind = True
-        """Records are being read from the log; those heard meanwhile will be among them."""
-        self.queue: deque[Entry] | None = None
-        """Records that wait for names; None while none do."""
-
-    @property
-    def told(self) -> int:
-        """Seq up to which every record has gone to the feeds."""
-        return self.queue[0].told.seq - 1 if self.queue else self.ring.seq
 
 
 class Hub:
@@ -133,7 +49,7 @@ class Hub:
         self.inbox = inbox
         self.partitions = [Partition(index) for index in range(backend.partitions)]
         self._feeds: dict[str, Feed] = {}
-        self._names: dict[str, Profile | None] = {}
+        self.names = Names(backend.store)
         self._keep = keep
         self._keep_age_ms = keep_age_ms
         self._tasks: set[asyncio.Task[None]] = set()
@@ -197,7 +113,12 @@ class Hub:
             del self._feeds[feed.user]
 
     async def _fill(self, feed: Feed) -> None:
-        rows: Sequence[Row] = await self.backend.store.rows(feed.user)
+        """Read the rows anew. Raises StoreFailed, and then the feed's sessions end."""
+        try:
+            rows = await self.backend.store.rows(feed.user)
+        except StoreFailed:
+            self._end(feed, "unavailable")
+            raise
         feed.tally = Tally(rows, self._keep, self._keep_age_ms)
         self._go_on(feed)
         for link in feed.links:
@@ -218,12 +139,22 @@ class Hub:
         except Gap:
             self.gaps += 1
             partition.behind = True
-            self._task(self._catch_up(partition))
+            self._task(self._heal(partition))
             return
         self._dispatch(partition, fresh)
 
+    async def _heal(self, partition: Partition) -> None:
+        """Catch up, however long the log cannot be read; who is online meanwhile comes back and resumes."""
+        while True:
+            try:
+                return await self._catch_up(partition)
+            except (StoreFailed, LogFailed) as error:
+                log.error("the edge cannot catch up", partition=partition.index, error=str(error))
+                self._end_all(partition, "unavailable")
+                await asyncio.sleep(RETRY_S)
+
     async def _catch_up(self, partition: Partition) -> None:
-        """Read from the log until nothing that was heard is missing."""
+        """Read from the log until nothing that was heard is missing. Raises StoreFailed, LogFailed."""
         tries = 0
         while partition.behind:
             records = await self.backend.notices(partition.index, partition.ring.offset + 1, READ_AT_ONCE)
@@ -240,15 +171,15 @@ class Hub:
                 fresh = partition.ring.take(records)
             except Gap:  # the log was trimmed under us: whoever is online must begin anew
                 log.error("records of notices are gone", partition=partition.index, after=partition.ring.seq)
-                self._end_all(partition)
+                self._end_all(partition, "resume")
                 partition.ring.stand_at(records[0][0] - 1, records[0][1].seq - 1)
                 continue
             self._dispatch(partition, fresh)
 
-    def _end_all(self, partition: Partition) -> None:
+    def _end_all(self, partition: Partition, why: str) -> None:
         for feed in list(self._feeds.values()):
             if feed.partition is partition:
-                self._end(feed, "resume")
+                self._end(feed, why)
 
     @staticmethod
     def _end(feed: Feed, why: str) -> None:
@@ -260,12 +191,9 @@ class Hub:
             partition.queue.extend(fresh)
             return
         concerned = [(entry, feeds) for entry in fresh if (feeds := self._concerned(entry.told))]
-        unmet = {
-            actor
-            for entry, _ in concerned
-            for actor in self.inbox.actors_of(entry.told)
-            if actor not in self._names
-        }
+        unmet = self.names.unmet(
+            actor for entry, _ in concerned for actor in self.inbox.actors_of(entry.told)
+        )
         if unmet:
             partition.queue = deque(fresh)
             self._task(self._meet(partition, unmet))
@@ -285,17 +213,17 @@ class Hub:
             change = change_of(told)
             profile = profile_of(change)
             if profile is not None:
-                self._names[change.user] = profile
+                self.names.hear(change.user, profile)
             feed = self._feeds.get(change.user)
             return [feed] if feed and change.side != "other" else []
         return []
 
     async def _meet(self, partition: Partition, unmet: set[str]) -> None:
         try:
-            await self.meet(unmet)
+            await self.names.meet(unmet)
         except StoreFailed as error:
             log.error("names cannot be read", error=str(error))
-            self._names.update(dict.fromkeys(unmet))  # ids are shown instead; better than silence
+            self.names.give_up(unmet)
         queue, partition.queue = partition.queue, None
         self._dispatch(partition, list(queue or ()))
 
@@ -305,16 +233,6 @@ class Hub:
             profile = (await self.backend.store.profiles([user])).get(user)
             asked = profile.locale if profile else None
         return best_locale(asked or LOCALE_DEFAULT, self.backend.rules.people) or LOCALE_DEFAULT
-
-    async def meet(self, people: Iterable[str]) -> None:
-        """Have the names of `people` at hand. Raises StoreFailed."""
-        unmet = [person for person in people if person not in self._names]
-        if unmet:
-            profiles = await self.backend.store.profiles(unmet)
-            while len(self._names) > NAMES_MAX:
-                del self._names[next(iter(self._names))]
-            for person in unmet:
-                self._names.setdefault(person, profiles.get(person))
 
     def _give(self, feed: Feed, entry: Entry) -> None:
         if feed.waiting is None:
@@ -328,6 +246,9 @@ class Hub:
         told = entry.told
         changed = feed.tally.take(told)
         if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
+            expires_ms = content_of(told.content).expires_at
+            if expires_ms is not None and expires_ms <= time.time() * 1000:
+                return  # no page shows it
             for link in list(feed.links):  # one that is too slow leaves
                 link.tell(self.notification(entry, link.locale))
                 link.count()
@@ -375,7 +296,7 @@ class Hub:
         if frame is None:
             told = entry.told
             assert isinstance(told, Notice | Update)
-            item = self.inbox.item_of(told, self._names, locale)
+            item = self.inbox.item_of(told, self.names.known, locale)
             frame = frames.notification(item, item["id"], self.cursor(told.seq), told.seq)
             entry.frames[locale] = frame
         return frame

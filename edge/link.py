@@ -19,7 +19,8 @@ from websockets.protocol import State
 
 from fanbell.edge import frames
 from fanbell.edge.close_codes import BY_NAME
-from fanbell.edge.hub import Feed, Hub
+from fanbell.edge.feed import Feed
+from fanbell.edge.hub import Hub
 from fanbell.edge.mailbox import UNKEYED, Frame, Mailbox
 from fanbell.edge.session import Close, Ended, Gone, Input, Output, Pong, Send, Session
 from fanbell.projections.rows import Counts

@@ -25,10 +25,11 @@ from fanbell.edge.auth import LOOPBACK_NAMES, Auth, Unauthorized
 from fanbell.edge.backend import Backend, Busy, Unavailable
 from fanbell.edge.close_codes import BY_NAME
 from fanbell.edge.cursor import BadCursor, decode_cursor
+from fanbell.edge.feed import Inbox
 from fanbell.edge.frames import Connect, Malformed, Marks, UnknownType, parse
-from fanbell.edge.http.gate import Hosts, host_name
-from fanbell.edge.hub import Hub, Inbox
+from fanbell.edge.hub import Hub
 from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic
+from fanbell.edge.origins import Hosts, Origins
 from fanbell.edge.session import Admit, Admitted, Mark, Output
 from fanbell.edge.start import start
 from fanbell.projections.store import StoreFailed
@@ -101,7 +102,7 @@ class Edge:
         self._traffic = Traffic()
         self._server: Server | None = None
         self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+        self._origins = Origins(settings.allowed_origins, settings.port)
         self._links: set[SocketLink] = set()
         self._strangers = 0
         self._sockets_max = 0
@@ -186,23 +187,13 @@ class Edge:
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "This server is not asked by that name; see the setting allowed_hosts.",
             )
-        if origins and (len(origins) > 1 or not self._is_own(origins[0].lower(), asked[0])):
+        if origins and (len(origins) > 1 or not self._origins.allow(origins[0], asked[0])):
             return HTTPStatus.FORBIDDEN, "This origin may not connect; see the setting allowed_origins."
         if request.path.partition("?")[0] != "/":
             return HTTPStatus.NOT_FOUND, "The edge is at /."
         if len(self._links) >= self._sockets_max + SOCKETS_OVER:
             return HTTPStatus.SERVICE_UNAVAILABLE, "As many sockets as the server can hold are open."
         return None, ""
-
-    def _is_own(self, origin: str, host: str) -> bool:
-        """Whether pages of `origin` may connect: those of the host that was asked, at the API's port or ours."""
-        scheme, _, place = origin.partition("://")
-        if scheme in ("http", "https") and place in (
-            host.lower(),
-            f"{host_name(host)}:{self._settings.port}",
-        ):
-            return True
-        return origin in self._origins
 
     # A session's life
 

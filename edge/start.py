@@ -13,13 +13,15 @@ A frame's cursor is never ahead of what was sent before it, so a client that is 
 nothing.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from fanbell.edge import frames
 from fanbell.edge.cursor import BadCursor, decode_cursor
-from fanbell.edge.hub import ITEMS_PER_FRAME, Feed, Hub
+from fanbell.edge.feed import Feed
+from fanbell.edge.hub import ITEMS_PER_FRAME, Hub
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Entry
 from fanbell.edge.session import Opened
@@ -44,7 +46,7 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
     since = _since(hub, cursor, at)
     recent = ring.since(since) if since is not None else None
     if feed.ready is not None:
-        await feed.ready
+        await asyncio.shield(feed.ready)  # others wait for it too
     if since is not None:
         missed = await _missed(hub, feed, locale, since, at, recent)
         if missed is not None:
@@ -129,7 +131,7 @@ async def _told_again(
     hub: Hub, feed: Feed, locale: str, since: int, at: int, mine: Sequence[Entry]
 ) -> list[Frame]:
     """The records, as they were told; a changed row as it is now, with the first record that may have done it."""
-    await hub.meet({actor for entry in mine for actor in hub.inbox.actors_of(entry.told)})
+    await hub.names.meet({actor for entry in mine for actor in hub.inbox.actors_of(entry.told)})
     changed = [row for row in feed.tally.changed_since(since) if row.changed_seq > row.seq and row.seq <= at]
     out: list[Frame] = []
     for entry in mine:

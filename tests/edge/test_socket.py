@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from fanbell.edge import hub as hub_module
 from fanbell.edge import link as link_module
 from fanbell.edge import socket as socket_module
 from fanbell.edge import start as start_module
@@ -21,6 +22,7 @@ from fanbell.edge.socket import Edge, sockets_allowed
 from fanbell.infra.settings import Settings
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Notice
+from fanbell.streams.log import LogFailed
 from tests.edge.fake_notices import FakeNotices, content, inbox_of
 
 pytestmark = pytest.mark.anyio
@@ -464,6 +466,45 @@ async def test_a_gap_is_healed_from_the_log() -> None:
 
     assert heard == ["lost", "next"]
     assert server.edge.stats()["gaps"] == 1
+
+
+async def test_a_log_that_cannot_be_read_costs_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    While missing records cannot be read, nobody is told a part: clients are asked to come back, and then miss nothing.
+    """
+    monkeypatch.setattr(hub_module, "RETRY_S", 0.001)
+    async with running() as server, server.as_user("ana") as client:
+        cursor = (await client.hear("page"))["cursor"]
+        real, fails = server.backend.notices, [LogFailed("disk"), LogFailed("disk")]
+
+        async def notices(partition: int, offset: int, at_most: int) -> Any:
+            if fails:
+                raise fails.pop()
+            return await real(partition, offset, at_most)
+
+        monkeypatch.setattr(server.backend, "notices", notices)
+        lost = Notice(0, 0, -1, -1, server.backend.next_seq("ana"), "post", content("lost"), ["ana"])
+        await server.backend.project("ana", lost)
+        server.backend.lose()
+        await server.backend.notice(["ana"], "next")
+        assert await client.closed() == 4513
+        await until(lambda: not any(partition.behind for partition in server.edge._hub.partitions))
+        hello, missed = await resumed(server, cursor, 2)
+
+    assert hello["recovered"]
+    assert [frame["item"]["id"] for frame in missed] == ["lost", "next"]
+
+
+async def test_what_has_expired_is_not_told() -> None:
+    """
+    A notification whose time was over before it arrived shows nowhere.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        await server.backend.notice(["ana"], "late", expires_at=1)
+        await server.backend.notice(["ana"], "in time")
+
+        assert (await client.hear("notification"))["item"]["id"] == "in time"
 
 
 async def test_the_cursor_grows_while_others_are_told() -> None:

@@ -1,0 +1,105 @@
+"""Who is online: a feed is one user with their sessions; a partition is where we stand in the records they come from.
+
+Also the two ports that the hub works with: the inbox projection behind it, and the sessions' ends before it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from fanbell.edge.mailbox import Frame
+from fanbell.edge.ring import Entry, Ring
+from fanbell.edge.tally import Tally
+from fanbell.projections.items import Item, Profiles
+from fanbell.projections.rows import Query
+from fanbell.projections.store import Row
+from fanbell.schemas.records import Notice, Told, Update
+
+
+class Inbox(Protocol):
+    """What the edge asks of the inbox projection; `projections.inbox.Inbox`."""
+
+    async def answer(self, user: str, query: Query, locale: str | None = None) -> dict[str, Any]:
+        """A page, as the API gives it. Raises StoreFailed."""
+        ...
+
+    async def items(self, user: str, rows: Sequence[Row], locale: str | None = None) -> list[Item]:
+        """The rows, ready to show, in the same order; those that are gone left out. Raises StoreFailed."""
+        ...
+
+    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
+        """What each recipient of `told` is shown: new and unread."""
+        ...
+
+    def actors_of(self, told: Told) -> Sequence[str]:
+        """Whose names it takes to show `told`."""
+        ...
+
+
+class Link(Protocol):
+    """A session's end at the socket."""
+
+    @property
+    def locale(self) -> str: ...
+    def tell(self, frame: Frame) -> None:
+        """A frame about a record, in order."""
+        ...
+
+    def count(self) -> None:
+        """The counters may have changed."""
+        ...
+
+    def end(self, why: str) -> None: ...
+
+
+class Feed:
+    """One user who is online."""
+
+    __slots__ = ("links", "partition", "ready", "tally", "user", "waiting")
+
+    def __init__(self, user: str, partition: "Partition") -> None:
+        self.user = user
+        self.partition = partition
+        self.links: list[Link] = []
+        self.tally = Tally((), 0, None)
+        self.waiting: deque[Entry] | None = deque()
+        """Records that queue behind a read; None while there is none."""
+        self.ready: asyncio.Task[None] | None = None
+        """The first reading of the rows."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether a read is on its way, so that records queue."""
+        return self.waiting is not None
+
+    def release(self) -> deque[Entry]:
+        """The read is done: what queued behind it."""
+        waiting, self.waiting = self.waiting or deque(), None
+        return waiting
+
+    def put_back(self, rest: Iterable[Entry]) -> None:
+        """Queue `rest` behind the read that has begun, if one has."""
+        if self.waiting is not None:
+            self.waiting.extend(rest)
+
+
+class Partition:
+    """Where we stand in one partition of `notices`."""
+
+    __slots__ = ("behind", "heard", "index", "queue", "ring")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.ring = Ring()
+        self.heard = 0
+        """The highest seq that we were told exists."""
+        self.behind = True
+        """Records are being read from the log; those heard meanwhile will be among them."""
+        self.queue: deque[Entry] | None = None
+        """Records that wait for names; None while none do."""
+
+    @property
+    def told(self) -> int:
+        """Seq up to which every record has gone to the feeds."""
+        return self.queue[0].told.seq - 1 if self.queue else self.ring.seq
