@@ -101,7 +101,7 @@ class Replica(Generic[F]):
                 "records between them are gone; restore the snapshots or the log"
             )
         self._acknowledged = self.offset
-        self._silent = (end, EVERYTHING) if all_out else await self._out_already()
+        self._silent = (end - 1, EVERYTHING) if all_out else await self._out_already()
 
     async def _out_already(self) -> tuple[int, int]:
         """The pair (n, index) up to which all outputs are known to be acknowledged."""
