@@ -85,7 +85,10 @@ class Pipeline:
         for row in rows:
             body = bodies[row.body]
             content = body.content
-            what = {name: getattr(content, name) for name in ("kind", "object", "target", "scope", "data", "expires_at")}
+            what = {
+                name: getattr(content, name)
+                for name in ("kind", "object", "target", "scope", "data", "expires_at")
+            }
             flags = {name: bool(row.flags & flag) for name, flag in FLAGS.items()}
             assert (row.kind, row.scope, row.expires_at) == (content.kind, content.scope, content.expires_at)
             items.append(
