@@ -28,6 +28,7 @@ from fanbell.streams.core.kinds import Rules as KindRules
 from fanbell.streams.embedded import Batches, Runner
 from fanbell.streams.log import Record
 from fanbell.streams.log_sqlite import SqliteLog
+from fanbell.streams.snapshots import SnapshotFailed
 from fanbell.streams.sqlite import make_durable, open_database
 
 logger = structlog.get_logger()
@@ -230,7 +231,11 @@ class Embedded:
         elif self._saving:
             replica = self._saving.pop()
             make_durable(self._data.connection)
-            run(replica.save())
+            try:
+                run(replica.save())
+            except SnapshotFailed as error:  # the stream goes on: a longer log to read at the next start is the price
+                logger.error("snapshot_failed", stage=replica.fold.stage, partition=replica.partition, error=str(error))
+                self._saving = []
 
     # The event loop's side of a batch
 

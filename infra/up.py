@@ -19,6 +19,7 @@ from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Unavailable
 from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.http.app import create_app
+from fanbell.edge.http.protocol import BoundedProtocol
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
 from fanbell.infra import logs
@@ -90,7 +91,7 @@ async def running(settings: Settings, about: Callable[[], Mapping[str, Any]] | N
             app = mount_page(app, edge.port, settings.edge_url, about())
         server = _Server(
             uvicorn.Config(
-                app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+                app, loop="none", http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, date_header=False, timeout_graceful_shutdown=STOP_S, backlog=BACKLOG,
             )
         )  # fmt: skip
