@@ -1,0 +1,37 @@
+import pytest
+
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Activity, Change
+from fanbell.streams.core.changes import change_of, placed
+
+ANA, BOB = "ana", next(f"bob{i}" for i in range(99) if partition_of(f"bob{i}", 8) != partition_of("ana", 8))
+
+
+@pytest.mark.parametrize("kind", ["follow", "unfollow", "block", "unblock"])
+def test_what_concerns_two_people_goes_to_both(kind: str) -> None:
+    """
+    A follow or block goes to the partition of each of the two, told apart by its side; to one that holds both, once.
+    """
+    change = Change("1", kind, ANA, object=BOB)
+
+    assert [(p, copy.side) for p, copy in placed(change, 8)] == [
+        (partition_of(ANA, 8), "user"), (partition_of(BOB, 8), "other"),
+    ]  # fmt: skip
+    assert [(p, copy.side) for p, copy in placed(change, 1)] == [(0, "both")]
+
+
+@pytest.mark.parametrize("kind", ["mute", "unmute", "preferences", "profile", "mark"])
+def test_a_wish_goes_home(kind: str) -> None:
+    """
+    What is one user's alone goes to that user's partition.
+    """
+    assert [p for p, _ in placed(Change("1", kind, ANA, object=BOB), 8)] == [partition_of(ANA, 8)]
+
+
+def test_a_published_mute_names_its_aspect() -> None:
+    """
+    A mute published as an activity says what it mutes as `aspect:id`; the id may have colons itself.
+    """
+    change = change_of(Activity("1", "mute", ANA, "thread:a:b", occurred_at=5))
+
+    assert change == Change("1", "mute", ANA, object="a:b", aspect="thread", occurred_at=5)
