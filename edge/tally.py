@@ -48,7 +48,10 @@ class Tally:
         return self._was_full and len(self._seqs) < self._keep
 
     def take(self, told: Told) -> list[Row]:
-        """Make `told` count, and return the rows that changed where they stand: those whose state must be told."""
+        """Make `told` count, and return the rows that changed where they stand: those whose state must be told.
+
+        Also those that had it already: a session that started meanwhile may have been told something in between.
+        """
         if isinstance(told, Notice):
             self._put(told, told.seq, 0)
         elif isinstance(told, Update):
@@ -105,17 +108,20 @@ class Tally:
         if told.up_to is None:
             named = [self._rows[seq] for seq in told.row_seqs if seq in self._rows]
         else:
-            named = [row for row in self._rows.values() if row.seq <= told.up_to]
+            named = [row for row in self._rows.values() if row.seq <= min(told.up_to, told.seq)]
         changed = []
         for row in named:
             flags = marked(row.flags, told.verb)
-            if flags != row.flags and row.changed_seq < told.seq:
+            if row.changed_seq >= told.seq:
+                changed.append(row)
+            elif flags != row.flags:
                 changed.append(self._keep_row(replace(row, changed_seq=told.seq, flags=flags)))
         return changed
 
     def _put(self, told: Notice | Update, seq: int, flags: int) -> list[Row]:
-        if seq in self._rows and self._rows[seq].changed_seq >= told.seq:
-            return []
+        had = self._rows.get(seq)
+        if had is not None and had.changed_seq >= told.seq:
+            return [had]
         row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
         if len(self._seqs) > self._keep:
             self._was_full = True

@@ -20,8 +20,8 @@ OPS = st.sampled_from(
 class History:
     """Random records about ana's inbox, such as the fold could write, and the inbox after each."""
 
-    def __init__(self) -> None:
-        self.backend = FakeNotices(partitions=1, keep=KEEP)
+    def __init__(self, keep: int = KEEP) -> None:
+        self.backend = FakeNotices(partitions=1, keep=keep)
         self.groups: dict[str, int] = {}  # id: row's seq, -1 once retracted
         self.gone: dict[str, int] = {}
         self.inboxes: list[list[Row]] = [[]]
