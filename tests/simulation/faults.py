@@ -1,0 +1,54 @@
+"""Which faults a run has, how often each, and where each hit: the coverage."""
+
+from collections import Counter
+from random import Random
+from typing import Final
+
+FAULTS: Final[dict[str, float]] = {
+    # what → chance each time it could happen
+    "crash": 0.003,  # per turn: a worker and all its tasks end at an await
+    "task crash": 0.002,  # per turn: one task ends and is started anew, as after an exception
+    "rebalance": 0.0015,  # per turn: a partition goes to another worker, which opens it
+    "zombie": 0.004,  # per turn: the same, and the old worker does not know yet
+    "append failed, not done": 0.03,
+    "append failed, done": 0.03,
+    "append late": 0.15,  # it takes many turns; after a crash or time-out it may still land
+    "delivered twice": 0.05,
+    "delivery skipped": 0.05,
+    "cut anew": 0.5,  # the batch is cut by chance
+    "hole": 0.02,  # offsets used up by an aborted transaction
+    "read failed": 0.01,
+    "commit failed": 0.05,
+    "snapshot failed": 0.1,
+    "snapshot torn": 0.2,
+    "snapshot missing": 0.2,
+    "snapshot foreign": 0.1,
+    "snapshot newer": 0.1,
+    "rows without position": 0.03,
+    "store failed": 0.03,
+    "store behind": 0.2,  # when a projector opens: the store's position is an older one
+    "tick twice": 0.2,
+    "published twice": 0.05,
+}
+
+
+class Faults:
+    """A seed's choice of them. Each run has about half of the faults, so that rare ones are not always in a crowd."""
+
+    def __init__(self, random: Random, calm: bool = False) -> None:
+        self.random = random
+        self.on = {
+            fault: 0.0 if calm or random.random() < 0.35 else rate * random.choice((0.5, 1, 2))
+            for fault, rate in FAULTS.items()
+        }
+        self.calm = False
+        """While everything settles, only what is delivered when is left to chance."""
+        self.hits: Counter[tuple[str, str]] = Counter()
+
+    def strikes(self, fault: str, where: str) -> bool:
+        """Whether `fault` happens now; counts it at the stage `where`."""
+        rate = self.on[fault]
+        if rate == 0.0 or self.calm or self.random.random() >= rate:
+            return False
+        self.hits[fault, where] += 1
+        return True

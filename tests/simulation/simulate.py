@@ -1,0 +1,283 @@
+"""One run from one seed: a cluster under faults, people who use it, and the history of it all."""
+
+from contextlib import ExitStack
+from functools import cache
+from hashlib import blake2b
+from random import Random
+from typing import Any, Final
+from unittest.mock import patch
+
+from msgspec import Struct
+from structlog.testing import capture_logs
+
+from fanbell.projections.rows import counts
+from fanbell.schemas.codec import decode, encode
+from fanbell.schemas.records import Activity, Command, Dead, Fact, Forward, Rules, Tick
+from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
+from fanbell.streams.core import fan_out, fold, route
+from fanbell.streams.core.fan_out import FanOut
+from fanbell.streams.core.fold import Output
+from fanbell.streams.core.kinds import FOLD_VERSION, parse_rules
+from fanbell.streams.core.route import Route
+from fanbell.streams.log import Entry, LogFailed, Record
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import Faults
+from tests.simulation.history import History, Noticed, Op, Pair, Shown
+from tests.simulation.rules import SOURCE
+from tests.simulation.scheduler import Scheduler, at_once
+from tests.simulation.workload import PRODUCERS, USERS, Workload
+
+START_MS: Final = 1_760_000_000_000
+TURN_MS: Final = 3  # virtual time that a turn takes
+EPOCHS: Final = 2  # between them everything comes to rest, so that more can be said of who must hear
+OPS: Final = 9  # of each producer in an epoch
+TURNS_MAX: Final = 60_000  # of an epoch; a run that takes longer is stuck
+TICK_TURNS: Final = 40  # about, between a partition's ticks
+WAITED_MS: Final = 700_000  # after it nothing waits for unknown entities any more
+
+
+class Stuck(Exception):
+    """The run does not come to an end."""
+
+
+class Run:
+    def __init__(self, seed: int, calm: bool = False) -> None:
+        self.random = Random(seed)
+        self.partitions = self.random.choice((1, 2, 3, 3))
+        self.scheduler = Scheduler(self.random)
+        self.faults = Faults(self.random, calm)
+        self.now_ms = START_MS
+        self.cluster = Cluster(
+            self.scheduler, self.faults, self.partitions, self.random.choice((1, 2, 3)), self._foreign
+        )
+        self.log = self.cluster.log
+        self.workload = Workload(self.random, self.partitions, self.cluster.store)
+        self.ops: list[Op] = []
+        self._working = 0
+        self._last_ms = 0
+
+    def run(self) -> History:
+        try:
+            self._boot()
+            for _ in range(EPOCHS):
+                self._epoch()
+                self._rest()
+            self.now_ms += WAITED_MS
+            self._rest()
+        except Stuck as error:
+            self.cluster.complaints.append(("stuck", str(error)))
+        for task in self.scheduler.tasks:
+            task.coro.close()
+        return history(self)
+
+    # The course of a run
+
+    def _boot(self) -> None:
+        """The rules enter: all of `routed` first."""
+        rules = encode(Rules(1, FOLD_VERSION, SOURCE, START_MS))
+        for topic in (ROUTED, ACTIVITIES):
+            for partition in range(self.partitions):
+                self.log.put_now(topic, partition, Entry(rules, START_MS))
+        self.cluster.start()
+        self.scheduler.spawn("ticker", self._tick(), "ticker")
+
+    def _epoch(self) -> None:
+        self.faults.calm = False
+        numbers: dict[str, int] = {}
+        for role in PRODUCERS:
+            number = numbers[role] = numbers.get(role, -1) + 1
+            self._working += 1
+            self.scheduler.spawn(
+                f"{role} {number}", self._produce(role, number), "producer", log_keeps_order=True
+            )
+        self._until(lambda: self._working == 0)
+        owed, self.workload.owed = self.workload.owed, []
+        for op in owed:
+            self._working += 1
+            self.scheduler.spawn("owed", self._produce_one(op), "producer", log_keeps_order=True)
+        self._until(lambda: self._working == 0)
+
+    def _rest(self) -> None:
+        """Everything comes to rest: what was delivered short is healed by ticks, what was due goes out."""
+        self.faults.calm = True
+        for _ in range(3):
+            self.now_ms += 1_000
+            for topic in (ACTIVITIES, ROUTED):
+                for partition in range(self.partitions):
+                    self.log.put_now(topic, partition, Entry(encode(Tick(self.now_ms)), self.now_ms))
+            self._until(self.cluster.settled)
+        for op in self.ops:
+            op.settled = min(op.settled, self.scheduler.time)
+
+    def _until(self, done: Any) -> None:
+        last = self.scheduler.time + TURNS_MAX
+        while not done():
+            for _ in range(8):
+                self.scheduler.step(self._before)
+            if self.cluster.complaints:
+                raise Stuck("somebody stopped")
+            if self.scheduler.time > last:
+                raise Stuck(
+                    f"no end after {TURNS_MAX} turns; {[(task.name, task.place) for task in self.scheduler.tasks]}"
+                )
+
+    def _before(self, task: Any) -> bool:
+        self.now_ms += TURN_MS
+        return self.cluster.before(task)
+
+    # Those who append
+
+    async def _produce(self, role: str, number: int) -> None:
+        for _ in range(OPS):
+            for _ in range(self.random.randrange(12)):
+                await self.scheduler.at("thinks")
+            op = self.workload.next(role, number)
+            if op is not None:
+                await self._publish(op)
+        self._working -= 1
+
+    async def _produce_one(self, op: Op) -> None:
+        await self._publish(op)
+        self._working -= 1
+
+    async def _publish(self, op: Op) -> None:
+        """Append until all of it is acknowledged."""
+        self.ops.append(op)
+        op.invoked = self.scheduler.time
+        records = self.workload.records(op)
+        while True:
+            try:
+                for topic, partition, value in records:
+                    await self.log.append(topic, partition, [Entry(value, self.now_ms)])
+            except LogFailed:
+                await self.scheduler.at("tries again")
+                continue
+            if op.acked > self.scheduler.time:
+                op.acked = self.scheduler.time
+            if op.kind in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "preferences", "mark"):
+                op.settled = op.acked
+                return
+            if not self.faults.strikes("published twice", "producer"):
+                return
+
+    async def _tick(self) -> None:
+        while True:
+            for _ in range(self.random.randrange(2 * TICK_TURNS)):
+                await self.scheduler.at("waits")
+            topic, partition = (
+                self.random.choice((ACTIVITIES, ROUTED)),
+                self.random.randrange(self.partitions),
+            )
+            tick = Entry(encode(Tick(self.now_ms)), self.now_ms)
+            try:
+                await self.log.append(
+                    topic, partition, [tick] * (2 if self.faults.strikes("tick twice", "producer") else 1)
+                )
+            except LogFailed:
+                continue
+
+    def _foreign(self, stage: str, partition: int) -> bytes:
+        """A state that is whole and good, but of another log."""
+        fold: Any = Route(partition, self.partitions) if stage == "route" else FanOut(partition)
+        fold.step(Record(0, encode(Rules(1, FOLD_VERSION, SOURCE, START_MS)), START_MS))
+        return fold.dump()  # type: ignore[no-any-return]
+
+
+# The history
+
+
+def digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=8).digest()
+
+
+def history(run: Run) -> History:
+    made = History(ops=run.ops, complaints=run.cluster.complaints, moved=run.log.moved)
+    store = run.cluster.store
+    for user in USERS:
+        rows = at_once(store.rows(user))
+        bodies = at_once(store.bodies(user, [row.body for row in rows]))
+        made.inboxes[user] = [
+            Shown(
+                row.seq, bodies[row.body].id, row.kind, bodies[row.body].reason, bodies[row.body].content.object,
+                bodies[row.body].content.target, bodies[row.body].count, bodies[row.body].actors, row.flags,
+            )
+            for row in rows
+        ]  # fmt: skip
+        counted = counts(rows, run.now_ms)
+        made.counted[user] = (counted.unread, counted.unseen)
+    for partition in range(run.partitions):
+        for record in run.log.records_now(NOTICES, partition):
+            time, saw = run.log.times[NOTICES, partition, record.offset]
+            noticed = Noticed(time, record.offset, decode(record.value), saw)
+            made.notices.setdefault(partition, []).append(noticed)
+            pair = Pair(time, *_origin(noticed.record), digest(record.value))
+            made.outputs.setdefault(("fan_out", partition, NOTICES, partition), []).append(pair)
+        for topic in (ACTIVITIES, ROUTED):
+            _collect(run, made, topic, partition)
+    _collect(run, made, DEAD, 0)
+    _expect(run, made)
+    return made
+
+
+def _origin(record: Any) -> tuple[int, int, int, int]:
+    return record.n, record.index, record.prev_n, record.prev_index
+
+
+def _collect(run: Run, made: History, topic: str, partition: int) -> None:
+    """The outputs that stand in a topic among what producers put there."""
+    for record in run.log.records_now(topic, partition):
+        item = decode(record.value)
+        if isinstance(item, Command | Fact | Forward):
+            place, origin = ("route", item.source, topic, partition), _origin(item)
+        elif isinstance(item, Dead):
+            stage = "route" if item.topic == ACTIVITIES else "fan_out"
+            place, origin = (stage, item.partition, topic, partition), (item.n, item.index, -1, -1)
+        else:
+            continue
+        time = run.log.times[topic, partition, record.offset][0]
+        made.outputs.setdefault(place, []).append(Pair(time, *origin, digest(record.value)))
+
+
+def _expect(run: Run, made: History) -> None:
+    """Fold the logs as they stand, once, undisturbed."""
+    for partition in range(run.partitions):
+        folds: list[tuple[str, Any]] = [
+            (ACTIVITIES, Route(partition, run.partitions)),
+            (ROUTED, FanOut(partition)),
+        ]
+        for topic, fold in folds:
+            try:
+                for record in run.log.records_now(topic, partition):
+                    for output in fold.step(record):
+                        _note(made, fold.stage, partition, output)
+            except Exception as error:  # noqa: BLE001 - whatever the fold raises is a finding
+                made.complaints.append(
+                    ("stuck", f"{fold.stage}[{partition}] cannot be folded again: {error!r}")
+                )
+
+
+def _note(made: History, stage: str, partition: int, output: Output) -> None:
+    place = (stage, partition, output.topic, output.partition)
+    made.expected.setdefault(place, []).append((output.n, output.index, digest(output.value)))
+
+
+_parse_rules = cache(parse_rules)
+
+
+class Report(Struct):
+    seed: int
+    history: History
+    faults: Faults
+    turns: int
+
+
+def simulate(seed: int, calm: bool = False) -> Report:
+    run = Run(seed, calm)
+    with capture_logs(), ExitStack() as patches:
+        for module in (fold, route, fan_out):  # the same text hundreds of times in a run: a fifth of its time
+            patches.enter_context(patch.object(module, "parse_rules", _parse_rules))
+        made = run.run()
+    return Report(seed, made, run.faults, run.scheduler.time)
+
+
+__all__ = ["Activity", "Report", "Run", "simulate"]

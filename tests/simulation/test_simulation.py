@@ -1,0 +1,60 @@
+"""The cluster under faults, from seeds; and that the simulation would notice if something were wrong."""
+
+from typing import Final
+
+import pytest
+
+from tests.simulation.faults import FAULTS
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.run import Summary, run, seeds_to_find, told
+from tests.simulation.simulate import simulate
+
+SEEDS: Final = 150
+PARTS: Final = 5  # so that the seeds spread over the tests' processes
+MUTANT_SEEDS: Final = SEEDS  # a planted bug must be found within the seeds that are run anyway
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_inboxes_are_right_whatever_befalls_the_workers(part: int) -> None:
+    """
+    Nothing is lost, told twice, unwanted or out of order, and what was acknowledged is in force, under every fault.
+    """
+    summary = run(range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS))
+
+    assert not summary.failed, told(summary, verbose=False)
+    missed = [fault for fault, stages in summary.coverage().items() if not stages]
+    assert missed == [], "faults that hit nothing prove nothing"
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    """
+    The simulation notices each of the mistakes that are planted for it.
+    """
+    assert seeds_to_find(name, MUTANT_SEEDS) is not None
+
+
+def test_a_seed_replays() -> None:
+    """
+    The same seed is the same run: what it found can be looked at again.
+    """
+    first, second = simulate(7), simulate(7)
+
+    assert first.turns == second.turns
+    assert first.history == second.history
+    assert first.faults.hits == second.faults.hits
+
+
+def test_the_report_names_seed_and_coverage() -> None:
+    """
+    The report says which fault hit which stage, and how a failed seed is run again.
+    """
+    summary = Summary()
+    report = simulate(3)
+    summary.add(report, [])
+    summary.failed[3] = []
+
+    text = told(summary, verbose=True)
+
+    assert "--seed 3" in text
+    assert all(fault in text for fault in FAULTS)
