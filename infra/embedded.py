@@ -29,7 +29,7 @@ from fanbell.streams.embedded import Batches, Runner
 from fanbell.streams.log import Record
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.snapshots import SnapshotFailed
-from fanbell.streams.sqlite import make_durable, open_database
+from fanbell.streams.sqlite import make_durable, open_database, transaction
 
 logger = structlog.get_logger()
 
@@ -39,6 +39,7 @@ BATCH_S: Final = 0.1  # … or this long
 TICK_S: Final = 1.0  # a fold that waits for time gets a tick after a second
 UNTOLD_MAX: Final = 16  # batches handed to the event loop and not taken; past it the runner waits for people
 RETRY_S: Final = (0.5, 30.0)  # first and longest pause after a failure (disk full, …)
+TRIM_EVERY_S: Final = 60.0  # each trim is a few look-ups and deletes a partition
 DEAD_KEPT: Final = 10_000  # latest dead letters known by activity id, for traces
 SETTLE_WAITERS_MAX: Final = 10_000  # requests waiting to see their own writes
 
@@ -86,6 +87,7 @@ class Embedded:
         self._saving: list[Any] = []
         self._saved_at = time.monotonic()
         self._saved_position = 0
+        self._trimmed_at = time.monotonic()
         self._started = time.time()
 
     # Life
@@ -179,6 +181,7 @@ class Embedded:
                 passed_ms = records[-1].timestamp_ms if records else time.time_ns() // 1_000_000
                 self._tell(run(runner.tick(passed_ms)))
             self._save_some(runner)
+            self._trim_some(runner, now)
             with self._wake:
                 if runner.position < self._intake.end:
                     continue
@@ -236,6 +239,16 @@ class Embedded:
             except SnapshotFailed as error:  # the stream goes on: a longer log to read at the next start is the price
                 logger.error("snapshot_failed", stage=replica.fold.stage, partition=replica.partition, error=str(error))
                 self._saving = []
+
+    def _trim_some(self, runner: Runner, now: float) -> None:
+        """Once in a while, forget what is older than the log is to be kept."""
+        hours = self.settings.log_keep_hours
+        if hours and not self._saving and now - self._trimmed_at >= TRIM_EVERY_S:
+            self._trimmed_at = now
+            before_ms = time.time_ns() // 1_000_000 - hours * 3_600_000
+            with transaction(self._data.connection):
+                before = run(runner.trim(before_ms))
+            self._intake.trim(before)
 
     # The event loop's side of a batch
 

@@ -24,10 +24,10 @@ _GONE: Final = "CREATE TABLE IF NOT EXISTS dead_gone (place INTEGER PRIMARY KEY)
 
 
 class Job:
-    """Records to append, and dead letters to mark as gone with them."""
+    """Records to append, dead letters to mark as gone with them, and up to where what is older may be forgotten."""
 
-    def __init__(self, values: Sequence[bytes], gone: Sequence[int]) -> None:
-        self.values, self.gone = values, gone
+    def __init__(self, values: Sequence[bytes], gone: Sequence[int], trim: int = 0) -> None:
+        self.values, self.gone, self.trim = values, gone, trim
         self.done: Future[int] = Future()
 
 
@@ -64,6 +64,13 @@ class Intake:
             self._jobs.append(job)
             self._wake.notify()
         return await asyncio.wrap_future(job.done)
+
+    def trim(self, before: int) -> None:
+        """Forget the records below `before`, soon; failing is no harm, there will be another time."""
+        with self._wake:
+            if not self._stopping:
+                self._jobs.append(Job((), (), before))
+                self._wake.notify()
 
     def stop(self) -> None:
         """Finish what was asked for and close the file."""
@@ -103,6 +110,8 @@ class Intake:
             first = run(self._log.append(INTAKE, 0, entries))
             places = [(place,) for job in jobs for place in job.gone]
             self._connection.executemany("INSERT OR IGNORE INTO dead_gone VALUES (?)", places)
+            if (before := max(job.trim for job in jobs)) > 0:
+                run(self._log.trim(INTAKE, 0, before))
         self.end = first + len(entries)
         self.gone.update(place for (place,) in places)
         self._appended()

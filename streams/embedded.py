@@ -152,6 +152,37 @@ class Runner:
         for replica in self.replicas:
             await replica.save()
 
+    async def trim(self, before_ms: int) -> int:
+        """Forget what was appended before `before_ms` (Unix ms) and nobody needs; where `intake` may be trimmed to.
+
+        Needed are: what the older of two kept snapshots has not applied, and what is not projected (the runner's
+        batches are whole, so all of `notices` is).
+        """
+        for replica in self.replicas:
+            await self._trim(self.log, replica.topic, replica.partition, before_ms, replica.previous + 1)
+        for partition in range(self.partitions):
+            end = await self.log.end(NOTICES, partition)
+            await self._trim(self.log, NOTICES, partition, before_ms, end - 1)  # its last record tells where it stands
+        return await self._first_after(self.intake, INTAKE, 0, before_ms, self.position)
+
+    async def _trim(self, log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> None:
+        first = await self._first_after(log, topic, partition, before_ms, at_most)
+        if first > await log.start(topic, partition):
+            await log.trim(topic, partition, first)
+
+    @staticmethod
+    async def _first_after(log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> int:
+        """The first offset, at most `at_most`, whose record was appended at `before_ms` or later: they rise in time."""
+        low, high = await log.start(topic, partition), at_most
+        while low < high:
+            middle = (low + high) // 2
+            records = await log.read(topic, partition, middle, 1)
+            if records and records[0].timestamp_ms < before_ms:
+                low = records[0].offset + 1
+            else:
+                high = middle
+        return low
+
     def _take(self, record: Record) -> None:
         cls = kind_of_record(record.value)
         if cls is Change:
@@ -164,7 +195,7 @@ class Runner:
             for topic in (ROUTED, ACTIVITIES):  # all shards know the rules before a command names them
                 for partition in range(self.partitions):
                     self._put(topic, partition, record.value, record.timestamp_ms)
-            own_ms = record.timestamp_ms
+            own_ms = 0  # they are of no time: history may be older than they are
         else:
             own_ms, partition = record.timestamp_ms, 0
             if cls is Activity:  # anything else is stage 1's to put aside

@@ -102,8 +102,7 @@ class FanOut:
         if type(item) is Change:
             self._advance(effective_ms(item.occurred_at, record.timestamp_ms))
             self._change(item)
-        elif type(item) is Rules:
-            self._advance(item.time_ms)
+        elif type(item) is Rules:  # they are of no time: history may be older than they are
             self.versions.put(parse_rules(item.source, item.version), item.fold_version)
         elif type(item) is Tick:
             self._advance(item.time_ms)

@@ -90,8 +90,7 @@ class Route:
             self._advance(item.time_ms)
             if self.taken.is_new(item.source, item.n, item.index, item.prev_n, item.prev_index):
                 self._home(item)
-        elif type(item) is Rules:
-            self._advance(item.time_ms)
+        elif type(item) is Rules:  # they are of no time: history may be older than they are
             if self.versions.put(parse_rules(item.source, item.version), item.fold_version):
                 limits = self.versions.newest.limits
                 self.used.at_most, self.used.keep_ms = limits.dedupe_ids, limits.dedupe_ms
