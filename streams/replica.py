@@ -72,13 +72,13 @@ class Replica(Generic[F]):
 
         `all_out`: whatever is in the log has had its outputs acknowledged (they are appended in one transaction).
         """
-        end = await self._log.end(self.topic, self.partition)
-        start = await self._log.start(self.topic, self.partition)
         kept = [
             snapshot
             for snapshot in await self._snapshots.candidates(self.fold.stage, self.partition)
             if snapshot.identity == self._log.identity and snapshot.fold_version <= FOLD_VERSION
         ]
+        # After the snapshots: another owner may have gone on and saved one since an end that was asked for before.
+        end = await self._log.end(self.topic, self.partition)
         for number, snapshot in enumerate(kept):
             if snapshot.offset >= end:
                 raise LogShort(
@@ -88,20 +88,23 @@ class Replica(Generic[F]):
             try:
                 self.fold = self._load(snapshot.state)
             except Exception as error:  # noqa: BLE001 - whatever a state that is whole but wrong raises: the one before it may do
-                logger.warning(
-                    "snapshot_refused", stage=self.fold.stage, partition=self.partition, offset=snapshot.offset, error=repr(error),
-                )  # fmt: skip
+                where = {"stage": self.fold.stage, "partition": self.partition, "offset": snapshot.offset}
+                logger.warning("snapshot_refused", **where, error=repr(error))
                 continue
             self.offset = self.saved = snapshot.offset
             self.previous = kept[number + 1].offset if number + 1 < len(kept) else -1
             break
+        await self._check_start()
+        self._acknowledged = self.offset
+        self._silent = (end - 1, EVERYTHING) if all_out else await self._out_already()
+
+    async def _check_start(self) -> None:
+        start = await self._log.start(self.topic, self.partition)
         if start > self.offset + 1:
             raise LogShort(
                 f"{self.topic}[{self.partition}] begins at {start}, but the state stands at {self.offset}: "
                 "records between them are gone; restore the snapshots or the log"
             )
-        self._acknowledged = self.offset
-        self._silent = (end - 1, EVERYTHING) if all_out else await self._out_already()
 
     async def _out_already(self) -> tuple[int, int]:
         """The pair (n, index) up to which all outputs are known to be acknowledged."""
@@ -121,6 +124,8 @@ class Replica(Generic[F]):
     async def missing(self, before: int | None = None) -> list[Record]:
         """The records after the offset, in order, at most `READ_MAX` and below `before`; empty if there are none."""
         records = await self._log.read(self.topic, self.partition, self.offset + 1, READ_MAX)
+        if records and records[0].offset > self.offset + 1:
+            await self._check_start()  # a hole, or trimmed away under a replica that fell far behind
         return records if before is None else [record for record in records if record.offset < before]
 
     def apply(self, record: Record) -> list[Output]:
@@ -138,7 +143,8 @@ class Replica(Generic[F]):
     async def advance(self, records: Sequence[Record]) -> None:
         """Apply records as they were handed over, heal gaps, and append the outputs; returns once all are acknowledged.
 
-        Raises LogFailed and whatever the fold raises; the replica is of no use afterwards, and says so: Unacknowledged.
+        Raises LogFailed, LogShort and whatever the fold raises; the replica is of no use afterwards, and says so by
+        Unacknowledged.
         """
         self._check_acknowledged()
         self._advancing = True

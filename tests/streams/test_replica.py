@@ -13,7 +13,7 @@ from fanbell.streams.core.kinds import FOLD_VERSION, default_source
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, LogFailed
 from fanbell.streams.log_memory import MemoryLog, Moment
-from fanbell.streams.replica import Replica, Unacknowledged, append
+from fanbell.streams.replica import LogShort, Replica, Unacknowledged, append
 from fanbell.streams.snapshots_memory import MemorySnapshots
 from fanbell.streams.snapshots_memory import Moment as SnapshotMoment
 
@@ -187,6 +187,79 @@ def test_a_crash_before_the_notices_keeps_the_dead_letters() -> None:
 
         assert [decode(record.value).reason for record in await log.read(DEAD, 0, 0, 9)] == ["undecodable"]
         assert isinstance(decode((await log.read(DEAD, 0, 0, 9))[0].value), Dead)
+
+    run(scenario())
+
+
+def test_what_was_trimmed_away_is_no_hole() -> None:
+    """
+    A replica that fell behind what is kept stops; it does not take what is gone for aborted records.
+    """
+
+    async def scenario() -> None:
+        log, tick = GatedLog(), Entry(encode(Tick(NOW_MS)), NOW_MS)
+        await filled(log)
+        replica = route(log, MemorySnapshots())
+        await replica.open()
+        await replica.advance(await replica.missing())
+        await log.append(ACTIVITIES, 0, [tick] * 5)
+        await log.trim(ACTIVITIES, 0, 4)
+
+        with pytest.raises(LogShort, match="begins at 4, but the state stands at 0"):
+            await replica.advance(await log.read(ACTIVITIES, 0, 5, 9))
+
+    run(scenario())
+
+
+def test_a_hole_is_passed_over() -> None:
+    """
+    Offsets that an aborted transaction used up are no gap.
+    """
+
+    async def scenario() -> None:
+        log, tick = GatedLog(), Entry(encode(Tick(NOW_MS)), NOW_MS)
+        await filled(log)
+        replica = route(log, MemorySnapshots())
+        await replica.open()
+        log.leave_hole(ACTIVITIES, 0, 3)
+        await log.append(ACTIVITIES, 0, [tick])
+        await replica.advance(await log.read(ACTIVITIES, 0, 4, 9))
+
+        assert replica.offset == 4
+
+    run(scenario())
+
+
+class BusySnapshots(MemorySnapshots):
+    """While they are being listed, another owner goes on and saves one more."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__()
+        self.log, self.busy = log, False
+
+    async def pause(self, moment: SnapshotMoment, stage: str, partition: int) -> None:
+        if moment == "candidates" and not self.busy:
+            self.busy = True
+            await self.log.append(ACTIVITIES, 0, [Entry(encode(Tick(NOW_MS)), NOW_MS)])
+            other = route(self.log, self)
+            await other.open()
+            await other.advance(await other.missing())
+            await other.save()
+
+
+def test_a_snapshot_saved_meanwhile_is_not_ahead_of_the_log() -> None:
+    """
+    Opening while another worker still goes on does not mistake its newest snapshot for one of a log that was cut.
+    """
+
+    async def scenario() -> None:
+        log = GatedLog()
+        await filled(log)
+        replica = route(log, BusySnapshots(log))
+
+        await replica.open()
+
+        assert replica.offset == 1
 
     run(scenario())
 
