@@ -245,14 +245,14 @@ def _expect(run: Run, made: History) -> None:
             (ACTIVITIES, Route(partition, run.partitions)),
             (ROUTED, FanOut(partition)),
         ]
-        for topic, fold in folds:
+        for topic, undisturbed in folds:
             try:
                 for record in run.log.records_now(topic, partition):
-                    for output in fold.step(record):
-                        _note(made, fold.stage, partition, output)
+                    for output in undisturbed.step(record):
+                        _note(made, undisturbed.stage, partition, output)
             except Exception as error:  # noqa: BLE001 - whatever the fold raises is a finding
                 made.complaints.append(
-                    ("stuck", f"{fold.stage}[{partition}] cannot be folded again: {error!r}")
+                    ("stuck", f"{undisturbed.stage}[{partition}] cannot be folded again: {error!r}")
                 )
 
 
