@@ -10,7 +10,7 @@ DEFAULT = parse_rules(default_source(), 1)
 
 def kind(body: str) -> str:
     """A rules file with one more kind."""
-    return f'[kinds.post]\naudience = []\n\n[kinds.job]\n{body}\n'
+    return f"[kinds.post]\naudience = []\n\n[kinds.job]\n{body}\n"
 
 
 def test_the_kinds_that_ship_are_those_of_the_design() -> None:
@@ -46,7 +46,12 @@ def test_every_kind_that_is_heard_has_a_text_and_every_locale_its_people() -> No
         ("[limits]\nwindow_ms = 0\n[kinds.a]\n", 2, "limits.window_ms", "whole number from 1"),
         ("[limits]\nwindow_ms = true\n[kinds.a]\n", 2, "limits.window_ms", "whole number"),
         ("[locales.en]\npeople = ['{0}']\n[kinds.a]\n", 2, "locales.en.people", "three strings"),
-        ("[locales.en]\npeople = ['{0}', '{x}', '{n}']\n[kinds.a]\n", 2, "locales.en.people", "{0}, {1} and {n} only"),
+        (
+            "[locales.en]\npeople = ['{0}', '{x}', '{n}']\n[kinds.a]\n",
+            2,
+            "locales.en.people",
+            "{0}, {1} and {n} only",
+        ),
         ("[kinds.Post]\n", 1, "kinds.Post", "a-z, 0-9 and _"),
         ("[kinds.delete]\n", 1, "kinds.delete", "built in"),
         ("[kinds.mute]\n", 1, "kinds.mute", "built in"),
@@ -84,7 +89,9 @@ def test_the_strongest_reason_comes_first() -> None:
     """
     However a file orders an audience, its strongest reason leads.
     """
-    rules = parse_rules(kind('audience = [{ to = "thread", reason = "thread" }, { to = "owner", reason = "reply" }]'))
+    rules = parse_rules(
+        kind('audience = [{ to = "thread", reason = "thread" }, { to = "owner", reason = "reply" }]')
+    )
 
     assert rules.kinds["job"].audience == (("owner", "reply"), ("thread", "thread"))
     assert sorted(RANK, key=lambda reason: RANK[reason])[0] == "message"
@@ -128,6 +135,8 @@ def test_nothing_is_wrong_with_what_is_right() -> None:
     A delete, a mute of each aspect and a post pass.
     """
     fine = [Activity("1", "delete", "ana", "p"), Activity("1", "post", "ana", "p")]
-    fine += [Activity("1", "mute", "ana", f"{aspect}:bob") for aspect in ("author", "entity", "thread", "scope")]
+    fine += [
+        Activity("1", "mute", "ana", f"{aspect}:bob") for aspect in ("author", "entity", "thread", "scope")
+    ]
 
     assert [DEFAULT.faults(activity) for activity in fine] == [[]] * 6

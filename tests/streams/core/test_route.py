@@ -1,0 +1,383 @@
+import pytest
+
+from fanbell.schemas.codec import content_of, decode_body, encode
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Activity, Ask, Change, Dead, Fact, Forward, Notice
+from fanbell.schemas.topics import ACTIVITIES, ROUTED
+from fanbell.streams.core.fold import Jump, UnknownRules
+from fanbell.streams.core.route import Route
+from fanbell.streams.log import Record
+from tests.streams.core.folds import NOW_MS, Entities, concerned, dropped, limited, reasons
+
+POST = Activity("1", "post", "ana", "p")
+
+
+def comment(id_: str, actor: str, object_: str, target: str = "p", **fields: object) -> Activity:
+    return Activity(id_, "comment", actor, object_, target=target, **fields)  # type: ignore[arg-type]
+
+
+def ops(out: list[Ask | Dead]) -> list[str]:
+    return [item.op if type(item) is Ask else "dead" for item in out]
+
+
+# Whom an activity concerns
+
+
+@pytest.mark.parametrize(
+    ("activity", "expected"),
+    [
+        (Activity("2", "post", "ana", "q"), {"post": {"follows ana"}}),
+        (Activity("2", "post", "ana", "q", scope="team"), {"post": {"follows ana", "follows team"}}),
+        (Activity("2", "post", "ana", "q", mentions=["cy"]), {"post": {"follows ana"}, "mention": {"cy"}}),
+        (Activity("2", "like", "bob", "p"), {"like": {"ana"}}),
+        (Activity("2", "repost", "bob", "p"), {"repost": {"ana"}}),
+        (comment("2", "bob", "c"), {"comment": {"ana"}}),
+        (
+            Activity("2", "reply", "bob", "c", target="p", mentions=["cy"]),
+            {"reply": {"ana"}, "mention": {"cy"}},
+        ),
+        (Activity("2", "mention", "bob", "p", mentions=["cy", "di"]), {"mention": {"cy", "di"}}),
+        (Activity("2", "message", "bob", "m", target="talk", recipients=["cy"]), {"message": {"cy"}}),
+    ],
+)
+def test_whom_each_kind_concerns(activity: Activity, expected: dict[str, set[str]]) -> None:
+    """
+    The table of kinds: who is concerned by each, and why.
+    """
+    entities = Entities()
+    entities.publish(POST)
+
+    assert concerned(entities.publish(activity)) == expected
+
+
+def test_the_thread_is_those_who_commented_before() -> None:
+    """
+    A comment concerns those who commented in its thread before it, in answers to comments as well; not those who only
+    posted it or were mentioned.
+    """
+    entities = Entities()
+    entities.publish(POST, comment("2", "bob", "c1"), comment("3", "cy", "c2", target="c1", mentions=["di"]))
+
+    assert concerned(entities.publish(comment("4", "ed", "c3"))) == {
+        "comment": {"ana"},
+        "thread": {"bob", "cy"},
+    }
+    assert concerned(entities.publish(comment("5", "bob", "c4", target="c2"))) == {
+        "comment": {"cy"}, "thread": {"bob", "ed"},
+    }  # fmt: skip
+
+
+def test_the_thread_is_bounded() -> None:
+    """
+    Only the latest who commented are concerned; commenting again makes one the latest.
+    """
+    entities = Entities(limited(thread_members=2))
+    entities.publish(POST, comment("2", "bob", "c1"), comment("3", "cy", "c2"), comment("4", "bob", "c3"))
+    entities.publish(comment("5", "di", "c4"))
+
+    assert concerned(entities.publish(comment("6", "ed", "c5")))["thread"] == {"bob", "di"}
+
+
+def test_what_fanbell_saw_posted_outranks_what_the_producer_says() -> None:
+    """
+    The owner that a producer names counts only as long as Fanbell does not know better.
+    """
+    entities = Entities()
+
+    assert concerned(entities.publish(Activity("2", "like", "bob", "p", owner="mallory"))) == {
+        "like": {"mallory"}
+    }
+    entities.publish(POST)
+    assert concerned(entities.publish(Activity("3", "like", "bob", "p", owner="mallory"))) == {
+        "like": {"ana"}
+    }
+    entities.publish(Activity("4", "post", "mallory", "p"))
+    assert concerned(entities.publish(Activity("5", "like", "bob", "p"))) == {"like": {"ana"}}
+
+
+def test_one_command_per_partition_holds_all_its_audiences() -> None:
+    """
+    Each partition is asked once, whoever lives there; those named are asked for where they live.
+    """
+    entities = Entities(partitions=4)
+    out = entities.publish(Activity("1", "post", "ana", "p", mentions=["bob", "cy"]))
+
+    asked = [output.partition for output in entities.outputs if output.topic == ROUTED]
+    assert sorted(asked) == [0, 1, 2, 3]
+    for partition, ask in zip(asked, out, strict=True):
+        assert type(ask) is Ask
+        named = [user for audience in ask.audiences for user in audience.users]
+        assert named == [user for user in ("bob", "cy") if partition_of(user, 4) == partition]
+        assert [audience.reason for audience in ask.audiences if audience.followers_of] == ["post"]
+
+
+def test_facts_and_forwards_go_where_they_are_needed() -> None:
+    """
+    A comment's owner and thread travel to the comment's partition; an answer to it goes home to its thread.
+    """
+    near = Entities(partitions=8)
+    near.publish(POST)
+    fact = next(item for item in near.publish(comment("2", "bob", "c")) if type(item) is Fact)
+
+    assert (fact.entity, fact.owner, fact.thread) == ("c", "bob", "p")
+    assert [o.partition for o in near.outputs if o.topic == ACTIVITIES] == [partition_of("c", 8)]
+    far = Entities(partitions=8, partition=1)
+    far.put(fact)
+    forward = next(item for item in far.publish(comment("3", "cy", "d", target="c")) if type(item) is Forward)
+    assert (forward.owner, forward.thread) == ("bob", "p")
+    assert concerned(near.publish(forward)) == {}  # bob, the only one in the thread, was told where c is
+    assert concerned(near.publish(comment("4", "di", "e")))["thread"] == {"bob", "cy"}
+
+
+# Waiting
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [
+        Activity("2", "like", "bob", "p"), Activity("2", "repost", "bob", "p"), comment("2", "bob", "c"),
+        Activity("2", "delete", "ana", "p"),
+    ],
+)  # fmt: skip
+def test_what_needs_an_unknown_entity_waits_for_it(waits: Activity) -> None:
+    """
+    A like, repost, comment or delete of what nobody has posted yet waits, and happens once it is posted.
+    """
+    entities = Entities()
+
+    assert entities.publish(waits) == []
+    assert len(entities.publish(POST)) >= 2
+
+
+@pytest.mark.parametrize(
+    "free",
+    [
+        Activity("2", "like", "bob", "p", owner="ana"), comment("2", "bob", "c", owner="ana"),
+        Activity("2", "mention", "bob", "p", mentions=["cy"]), Activity("2", "unlike", "bob", "p"),
+        Activity("2", "message", "bob", "m", target="p", recipients=["cy"]),
+    ],
+)  # fmt: skip
+def test_what_needs_no_entity_does_not_wait(free: Activity) -> None:
+    """
+    With an owner named, and for kinds that ask for none, nothing waits.
+    """
+    assert ops(Entities().publish(free))[:1] in (["announce"], ["undo"])
+
+
+def test_what_comes_behind_what_waits_queues() -> None:
+    """
+    Whatever else comes on an entity that something waits for goes on after it, in order: an undo does not overtake.
+    """
+    entities = Entities()
+    assert entities.publish(Activity("2", "like", "bob", "p"), Activity("3", "unlike", "bob", "p")) == []
+
+    assert ops(entities.publish(POST)) == ["announce", "announce", "undo"]
+
+
+def test_what_waited_too_long_is_dead() -> None:
+    """
+    What waited for its entity in vain goes to the dead letters, with the reason; its id is free for another try.
+    """
+    entities = Entities()
+    entities.publish(Activity("2", "like", "bob", "p"))
+
+    assert entities.after(599) == []
+    assert reasons(entities.after(1)) == [("2", "unknown_entity")]
+    entities.publish(POST)
+    assert concerned(entities.publish(Activity("2", "like", "bob", "p"))) == {"like": {"ana"}}
+
+
+def test_waiting_is_bounded_in_number() -> None:
+    """
+    Only so many wait for one entity, and so many in one partition; the next is dead at once.
+    """
+    likes = [Activity(str(number), "like", f"user{number}", "p") for number in range(3)]
+
+    assert reasons(Entities(limited(waiting_per_entity=2)).publish(*likes)) == [("2", "waiting_full")]
+    elsewhere = [Activity("8", "like", "bob", "q"), Activity("9", "like", "bob", "r")]
+    assert reasons(Entities(limited(waiting_per_partition=1)).publish(*elsewhere)) == [("9", "waiting_full")]
+
+
+def test_nothing_is_due_that_no_longer_waits() -> None:
+    """
+    What was released wakes nobody any more.
+    """
+    entities = Entities()
+    entities.publish(Activity("2", "like", "bob", "p"))
+    assert entities.fold.due_ms() == NOW_MS + 600_000
+
+    entities.publish(POST)
+    assert entities.fold.due_ms() is None
+
+
+# Undo, delete
+
+
+def test_an_owner_deletes_and_nobody_else() -> None:
+    """
+    Only the owner, or an operator, deletes; whatever comes on it later is dropped, a new post of it as well.
+    """
+    entities = Entities()
+    entities.publish(POST)
+
+    assert dropped(entities.publish(Activity("2", "delete", "bob", "p"))) == [("2", "not_owner")]
+    assert ops(entities.publish(Activity("3", "delete", "ana", "p"))) == ["retract"]
+    assert dropped(entities.publish(Activity("4", "like", "bob", "p"))) == [("4", "deleted")]
+    assert dropped(entities.publish(Activity("5", "post", "ana", "p"))) == [("5", "deleted")]
+    entities.publish(Activity("6", "post", "ana", "q"))
+    assert ops(entities.publish(Activity("7", "delete", "root", "q", by_operator=True))) == ["retract"]
+
+
+def test_a_delete_by_way_of_ones_own_entity_is_refused() -> None:
+    """
+    Owning a target is no right to delete the object.
+    """
+    entities = Entities()
+    entities.publish(POST, Activity("2", "post", "mallory", "mine"))
+
+    assert reasons(entities.publish(Activity("3", "delete", "mallory", "p", target="mine"))) == [
+        ("3", "invalid")
+    ]
+
+
+# Ids
+
+
+def test_an_id_counts_once() -> None:
+    """
+    The same activity again is ignored, waiting or done; the same id with another body is dead; a day later it is free.
+    """
+    entities = Entities()
+    like = Activity("2", "like", "bob", "p")
+    assert entities.publish(like, like) == []
+    assert reasons(entities.publish(Activity("2", "like", "cy", "p"))) == [("2", "id_reused")]
+
+    assert ops(entities.publish(POST)) == ["announce", "announce"]
+    assert entities.publish(POST, like) == []
+    assert reasons(entities.publish(Activity("2", "like", "cy", "p"))) == [("2", "id_reused")]
+    entities.after(86_400)
+    assert ops(entities.publish(like)) == ["announce"]
+
+
+# What is wrong
+
+
+def test_dead_letters_keep_what_was_sent() -> None:
+    """
+    What cannot be read or does not belong here is dead, with origin, reason and bytes; the stream goes on.
+    """
+    entities = Entities()
+    nonsense = [
+        b"\0\1\2",
+        b'{"id": "1"}',
+        encode(Notice(0, 0, 0, 0, 1, "post", b"", [])),
+        encode(Activity("1", "?", "ana", "p")),
+    ]
+
+    dead = [entities.put_bytes(value)[0] for value in nonsense]
+
+    assert [(d.reason, d.topic, d.offset, d.value) for d in dead] == [
+        (reason, ACTIVITIES, 1 + at, nonsense[at])
+        for at, reason in enumerate(["undecodable", "invalid", "misplaced", "invalid"])
+    ]
+    assert "declared are comment" in dead[3].detail
+    assert ops(entities.publish(POST)) == ["announce"]
+
+
+def test_json_is_read_as_well() -> None:
+    """
+    The topic takes JSON and Avro alike.
+    """
+    entities = Entities()
+    entities.put_bytes(b'{"id": "1", "kind": "post", "actor": "ana", "object": "p"}')
+
+    assert concerned(entities.publish(Activity("2", "like", "bob", "p"))) == {"like": {"ana"}}
+
+
+def test_a_repeated_fact_is_dropped_and_a_missing_one_stops() -> None:
+    """
+    Facts are taken once and in their source's order; a jump in it stops the partition.
+    """
+    entities = Entities()
+    fact = Fact(5, 3, 0, -1, -1, "c", "bob", "p", NOW_MS)
+    entities.put(fact)
+    entities.put(fact)
+
+    assert concerned(entities.publish(Activity("2", "like", "ana", "c"))) == {"like": {"bob"}}
+    with pytest.raises(Jump):
+        entities.put(Fact(5, 9, 0, 7, 0, "d", "bob", "p", NOW_MS))
+
+
+def test_without_rules_nothing_is_routed() -> None:
+    """
+    A partition that no rules have entered stops at the first activity rather than guess.
+    """
+    with pytest.raises(UnknownRules):
+        Route(0, 1).step(Record(0, encode(POST), NOW_MS))
+
+
+def test_changes_of_the_graph_go_to_people() -> None:
+    """
+    A follow published as an activity is asked of both people's partitions.
+    """
+    entities = Entities(partitions=8)
+    out = entities.publish(Activity("1", "follow", "ana", "bob"))
+
+    homes = {partition_of("ana", 8): "user", partition_of("bob", 8): "other"}
+    assert {
+        output.partition: decode_body(Change, ask.content).side
+        for output, ask in zip(entities.outputs, out, strict=True)
+    } == homes
+
+
+def test_what_expires_carries_when() -> None:
+    """
+    A kind's expiry counts from when the activity occurred; the earlier of it and the activity's own holds.
+    """
+    entities = Entities(
+        limited() + '[kinds.sale]\nexpires_after = "1h"\naudience = [{ to = "owner", reason = "post" }]\n'
+    )
+    hour = 3_600_000
+    sales = [
+        Activity("1", "sale", "ana", "p", owner="bob", occurred_at=NOW_MS - 5),
+        Activity("2", "sale", "ana", "p", owner="bob", expires_at=NOW_MS + 7),
+        Activity("3", "sale", "ana", "p", owner="bob", expires_at=NOW_MS + 2 * hour),
+    ]
+
+    out = entities.publish(*sales)
+
+    assert [content_of(ask.content).expires_at for ask in out if type(ask) is Ask] == [
+        NOW_MS - 5 + hour,
+        NOW_MS + 7,
+        NOW_MS + hour,
+    ]
+
+
+def test_the_oldest_entities_are_forgotten_first() -> None:
+    """
+    Entities are bounded in number; what is forgotten is counted.
+    """
+    entities = Entities(limited(entities=2))
+    entities.publish(POST, Activity("2", "post", "ana", "q"), Activity("3", "post", "ana", "r"))
+
+    assert entities.publish(Activity("4", "like", "bob", "p")) == []
+    assert concerned(entities.publish(Activity("5", "like", "bob", "r"))) == {"like": {"ana"}}
+    assert entities.fold.forgotten == 1
+
+
+def test_stage_1_is_the_same_after_a_snapshot() -> None:
+    """
+    Owners, threads, used ids and what waits outlive a snapshot.
+    """
+    entities = Entities()
+    entities.publish(
+        POST, comment("2", "bob", "c"), Activity("3", "like", "cy", "q"), comment("4", "di", "d", target="c")
+    )
+    data = entities.fold.dump()
+
+    entities.fold = Route.load(0, 1, data)
+
+    assert entities.fold.dump() == data
+    assert entities.publish(POST) == []
+    assert ops(entities.publish(Activity("5", "post", "ana", "q"))) == ["announce", "announce"]
+    assert concerned(entities.publish(comment("6", "ed", "e", target="d")))["thread"] == {"bob"}
