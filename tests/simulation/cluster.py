@@ -22,7 +22,8 @@ from tests.simulation.world import LOST_ON_THE_WAY, SimLog, SimSnapshots, SimSto
 STAGES = ("route", "fan_out", "projector")
 TOPIC = {"route": ACTIVITIES, "fan_out": ROUTED, "projector": NOTICES}
 ZOMBIES_MAX = 4
-LANDS = 0.02  # chance per turn that something adrift lands
+DURING_APPENDS = 4  # times as likely does something happen to a worker while it appends: there it hurts
+LANDS = 0.005  # chance per turn that something adrift lands
 AWAKENS = 0.003  # chance per turn that a zombie learns that it is one
 DOZES = 0.6  # chance that a zombie lets its turn pass: it was slow, which is why it lost its partition
 
@@ -67,17 +68,23 @@ class Cluster:
         if task.owner is None or task not in self.tasks.values():
             return task in self.scheduler.tasks and (task not in self.zombies or random.random() >= DOZES)
         where = f"{task.stage}: {task.place}"
-        if strikes("crash", where):
+        times = DURING_APPENDS if task.place.startswith("append") else 1
+        if strikes("crash", where, times):
             self._crash(task.owner)
-        elif strikes("task crash", where):
+        elif strikes("task crash", where, times):
             self._move(task, task.owner, zombie=False)
         elif strikes("rebalance", task.stage):
             self._move(task, random.randrange(self.workers), zombie=False)
-        elif len(self.zombies) < ZOMBIES_MAX and strikes("zombie", where):
+        elif len(self.zombies) < ZOMBIES_MAX and strikes("zombie", where, times):
             self._move(task, random.randrange(self.workers), zombie=True)
         else:
             return True
         return False
+
+    def restart(self) -> None:
+        """All workers end and are started anew, as when a new version is rolled out."""
+        for worker in range(self.workers):
+            self._crash(worker)
 
     def _crash(self, worker: int) -> None:
         for task in [task for task in self.scheduler.tasks if task.owner == worker]:

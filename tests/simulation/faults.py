@@ -6,10 +6,11 @@ from typing import Final
 
 FAULTS: Final[dict[str, float]] = {
     # what → chance each time it could happen
-    "crash": 0.003,  # per turn: a worker and all its tasks end at an await
-    "task crash": 0.002,  # per turn: one task ends and is started anew, as after an exception
+    "crash": 0.002,  # per turn: a worker and all its tasks end at an await
+    "task crash": 0.0015,  # per turn: one task ends and is started anew, as after an exception
+    "restart": 0.5,  # between epochs: all workers at once
     "rebalance": 0.0015,  # per turn: a partition goes to another worker, which opens it
-    "zombie": 0.004,  # per turn: the same, and the old worker does not know yet
+    "zombie": 0.003,  # per turn: the same, and the old worker does not know yet
     "append failed, not done": 0.03,
     "append failed, done": 0.03,
     "append late": 0.15,  # it takes many turns; after a crash or time-out it may still land
@@ -45,9 +46,9 @@ class Faults:
         """While everything settles, only what is delivered when is left to chance."""
         self.hits: Counter[tuple[str, str]] = Counter()
 
-    def strikes(self, fault: str, where: str) -> bool:
-        """Whether `fault` happens now; counts it at the stage `where`."""
-        rate = self.on[fault]
+    def strikes(self, fault: str, where: str, times: int = 1) -> bool:
+        """Whether `fault` happens now, which is `times` as likely as usual; counts it at the stage `where`."""
+        rate = self.on[fault] * times
         if rate == 0.0 or self.calm or self.random.random() >= rate:
             return False
         self.hits[fault, where] += 1

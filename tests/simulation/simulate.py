@@ -83,6 +83,8 @@ class Run:
 
     def _epoch(self) -> None:
         self.faults.calm = False
+        if self.faults.strikes("restart", "all workers"):
+            self.cluster.restart()
         numbers: dict[str, int] = {}
         for role in PRODUCERS:
             number = numbers[role] = numbers.get(role, -1) + 1

@@ -9,7 +9,7 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import Summary, run, seeds_to_find, told
 from tests.simulation.simulate import simulate
 
-SEEDS: Final = 150
+SEEDS: Final = 250
 PARTS: Final = 5  # so that the seeds spread over the tests' processes
 MUTANT_SEEDS: Final = SEEDS  # a planted bug must be found within the seeds that are run anyway
 
