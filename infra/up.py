@@ -83,7 +83,7 @@ async def running(settings: Settings, about: Callable[[], Mapping[str, Any]] | N
         epoch = backend.epoch
         inbox = Inbox(backend.store, lambda: backend.rules, lambda seq: encode_cursor(epoch, seq))
         stop_listening = backend.listen(inbox.told)
-        edge = Edge(backend, inbox, settings, auth)
+        edge = Edge(backend, inbox, dataclasses.replace(settings, port=port), auth)
         await edge.start(settings.host, edge_port)
         settings = dataclasses.replace(settings, port=port, edge_port=edge.port)
         app: Any = create_app(backend, inbox, settings, auth)

@@ -19,7 +19,9 @@ from fanbell.schemas.codec import (
     encode_body,
     notice_bytes,
     origin_and_ask,
+    outcome_bytes,
     pack,
+    update_bytes,
     with_recipients,
     zigzag,
 )
@@ -30,7 +32,6 @@ from fanbell.schemas.records import (
     Content,
     Dead,
     Mark,
-    Outcome,
     Retraction,
     Rules,
     Silenced,
@@ -131,9 +132,8 @@ class FanOut:
         return entry[3].pending and entry[3].queued == entry[1]
 
     def _command(self, origin: list[int], asked: Asked) -> None:
-        source, n, index, prev_n, prev_index = origin
         self._advance(asked.time_ms)
-        if not self.taken.is_new(source, n, index, prev_n, prev_index):
+        if not self.taken.is_new(*origin):
             return
         what = asked.what
         if what is None:
@@ -193,7 +193,8 @@ class FanOut:
         names = self.graph.names.packed
         count = len(told)
         if count * 258 + len(what.data) <= _BYTES_MAX:
-            self._put_notice(what, reason, packed(told, count), [names[ordinal] for ordinal in told], count)
+            ordinals = list(told)
+            self._put_notice(what, reason, packed(ordinals, count), [names[ordinal] for ordinal in ordinals], count)
             return
         chunk: list[int] = []
         size = len(what.data)
@@ -207,15 +208,15 @@ class FanOut:
 
     def _put_notice(self, what: Happening, reason: str, told: Ordinals, names: list[bytes], count: int) -> None:
         index = len(self._out)
-        numbers = self._n_bytes + number(index) + self._last_bytes + zigzag(self.seq + 1)
-        self._emit(notice_bytes(numbers, REASON_BYTES[reason] + what.field, names, count), index)
+        self._emit(notice_bytes(self._numbers(index), REASON_BYTES[reason] + what.field, names, count), index)
         self.told += count
         content = what.content
         single = Single(content.id, content.kind, content.actor, content.object, content.target, self.seq, told)
         self.book.put_single(single, self.versions.newest.limits.told)
 
     def _outcome(self, id_: str, heard: int, silenced: list[Silenced]) -> None:
-        self._emit_record(Outcome(*_UNSTAMPED, id_, heard, silenced))
+        index = len(self._out)
+        self._emit(outcome_bytes(self._numbers(index), id_, heard, silenced), index)
 
     # Groups
 
@@ -332,7 +333,8 @@ class FanOut:
             *_UNSTAMPED, group.id, group.reason, row_seq, prev_row_seq, announces, len(group.parts), group.latest(),
             group.created_ms, group.content, [],
         )  # fmt: skip
-        self._emit_to(update, [names[ordinal] for ordinal in members])
+        index = len(self._out)
+        self._emit(update_bytes(self._numbers(index), update, [names[ordinal] for ordinal in members]), index)
         group.row_seq, group.out_ms = row_seq, at_ms
         group.read = group.read and not announces
         group.fresh = {}
@@ -486,13 +488,17 @@ class FanOut:
 
     # Output
 
+    def _numbers(self, index: int) -> bytes:
+        """n, index, the pair before, seq: what every record of `notices` begins with."""
+        return self._n_bytes + number(index) + self._last_bytes + zigzag(self.seq + 1)
+
     def _emit_record(self, record: Any) -> None:
         record.n, record.index, record.seq = self._n, len(self._out), self.seq + 1
         record.prev_n, record.prev_index = self.last
         self._emit(encode(record), record.index)
 
-    def _emit_to(self, record: Update | Retraction, names: list[bytes]) -> None:
-        """Put out a record for many. Retractions for more than one record holds go into several."""
+    def _emit_to(self, record: Retraction, names: list[bytes]) -> None:
+        """Put out a retraction; for more names than one record holds, several."""
         for at in range(0, len(names), COHORT_MAX):
             some = names[at : at + COHORT_MAX]
             record.n, record.index, record.seq = self._n, len(self._out), self.seq + 1

@@ -12,7 +12,17 @@ from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
-from fanbell.schemas.codec import Undecodable, command_bytes, decode, decode_body, encode, encode_body
+from fanbell.schemas.codec import (
+    Undecodable,
+    ask_bytes,
+    command_bytes,
+    content_bytes,
+    decode,
+    decode_body,
+    encode,
+    encode_body,
+    zigzag,
+)
 from fanbell.schemas.parse import Invalid, parse_activity, parse_json
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Ask, Audience, Content, Dead, Fact, Forward, Rules, Tick
@@ -342,7 +352,7 @@ class Route:
         if rules is not None and rules.expires_after_ms is not None:
             after = own_ms + rules.expires_after_ms
             expires_at = after if expires_at is None else min(expires_at, after)
-        return encode_body(
+        return content_bytes(
             Content(
                 activity.id, kind, activity.actor, activity.object, activity.target, thread, activity.scope,
                 activity.data, activity.importance or (rules.importance if rules else None), own_ms, expires_at,
@@ -356,10 +366,15 @@ class Route:
         self._ask((partition_of(activity.object, self.partitions),), ask)
 
     def _ask(self, partitions: Iterable[int], ask: Ask) -> None:
-        data = encode_body(ask)
+        data = ask_bytes(ask)
+        out, last, n = self._out, self.last, self._n
+        origin = self._source + zigzag(n)
         for partition in partitions:
-            index, prev = self._next(ROUTED, partition)
-            self._put(ROUTED, partition, command_bytes(self._source + pair_bytes(self._n, index) + pair_bytes(*prev), data), index)
+            index = len(out)
+            prev = last.get((ROUTED, partition), NONE_YET)
+            last[ROUTED, partition] = (n, index)
+            value = command_bytes(origin + number(index) + pair_bytes(*prev), data)
+            out.append(Output(ROUTED, partition, value, n, index))
 
     def _dead(self, offset: int, id_: str, reason: str, detail: str, value: bytes) -> None:
         index = len(self._out)

@@ -41,12 +41,14 @@ class Book:
         self._born = 0
 
     def put_single(self, told: Single, at_most: int) -> None:
-        self._bear(told)
-        self.by_entity.setdefault(told.object, []).append(told)
+        told.born = self._born = self._born + 1
+        self.order.append(told)
+        _append(self.by_entity, told.object, told)
         if told.target is not None:
-            self.by_entity.setdefault(told.target, []).append(told)
-        self.by_actor.setdefault(told.actor, []).append(told)
-        self._bound(at_most)
+            _append(self.by_entity, told.target, told)
+        _append(self.by_actor, told.actor, told)
+        if len(self.order) > at_most:
+            self._bound(at_most)
 
     def put_group(self, group: Group, at_most: int) -> None:
         self._bear(group)
@@ -138,6 +140,14 @@ class Book:
                 group.born = born
         made.forgotten, made._born = data[0], data[1]
         return made
+
+
+def _append(index: dict[str, list[Any]], key: str, told: Single | Group) -> None:
+    found = index.get(key)
+    if found is None:
+        index[key] = [told]
+    else:
+        found.append(told)
 
 
 def _in_order(found: list[Single | Group] | None) -> list[Single | Group]:
