@@ -114,6 +114,7 @@ class Embedded:
         self._looker.shutdown()
         self._reading.close()
         self._looking.close()
+        self._intake.close()
         self._data.close()
         logger.info("closed", data=str(self.folder), position=self._position)
 

@@ -73,11 +73,14 @@ class Intake:
                 self._wake.notify()
 
     def stop(self) -> None:
-        """Finish what was asked for and close the file."""
+        """Finish what was asked for; nothing more is taken."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
         self._thread.join()
+
+    def close(self) -> None:
+        """Close the file, as its last user: that moves its WAL into it."""
         self._connection.close()
 
     def _run(self) -> None:
