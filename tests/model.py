@@ -55,7 +55,7 @@ class Model:
         """The next of the history, appended at `at`; None is a tick."""
         times = [row.due[0] for row in self.pending] + [item[2] for queue in self.waiting.values() for item in queue]
         if item is None and min(times, default=at + 1) > at:
-            return
+            return  # nothing waits for time
         own = at if item is None or item.occurred_at is None else min(item.occurred_at, at + 300_000)
         self.clock = max(self.clock, own)
         for entity, queue in self.waiting.items():
