@@ -46,7 +46,9 @@ class Folds:
             self.put(output.topic, output.partition, output.value, timestamp_ms)
 
 
-def main(count: int = 30_000, authors: int = 1_000, users: int = 20_000, partitions: int = 8, rounds: int = 3) -> None:
+def main(
+    count: int = 30_000, authors: int = 1_000, users: int = 20_000, partitions: int = 8, rounds: int = 3
+) -> None:
     best = 0.0
     answer = ""
     for _ in range(rounds):
@@ -54,18 +56,30 @@ def main(count: int = 30_000, authors: int = 1_000, users: int = 20_000, partiti
         for change in (*follows(authors, min(100, users // 2), users), *wishes(users, authors)):
             for partition, copy in placed(change, partitions):
                 folds.put(ROUTED, partition, encode(copy), 1_600_000_000_000)
-        records = [(partition_of(a.target or a.object, partitions), encode(a), a.occurred_at) for a in activities(count, authors, users)]
+        records = [
+            (partition_of(a.target or a.object, partitions), encode(a), a.occurred_at)
+            for a in activities(count, authors, users)
+        ]
         folds.notices = []
         gc.collect()
         started = time.perf_counter()
         for partition, value, at_ms in records:
             folds.put(ACTIVITIES, partition, value, at_ms)
         seconds = time.perf_counter() - started
-        told = [decode(value) for value in folds.notices if value[:HEADER_BYTES] in (HEADERS[Notice], HEADERS[Update])]
+        told = [
+            decode(value)
+            for value in folds.notices
+            if value[:HEADER_BYTES] in (HEADERS[Notice], HEADERS[Update])
+        ]
         recipients = sum(len(record.recipients) for record in told)
         best = max(best, recipients / seconds)
         answer = hash_of(folds.notices)
-    figures = {"recipients_per_s": round(best), "activities": count, "recipients": recipients, "partitions": partitions}
+    figures = {
+        "recipients_per_s": round(best),
+        "activities": count,
+        "recipients": recipients,
+        "partitions": partitions,
+    }
     report("route + fan_out in one process", figures, answer, synthetic=True)
 
 

@@ -26,7 +26,9 @@ def wishes(users: int, authors: int, seed: int = 2) -> Iterator[Change]:
             yield Change(f"b{number}", "block", user, object=author)
 
 
-def activities(count: int, authors: int, users: int, seed: int = 3, start_ms: int = 1_700_000_000_000) -> Iterator[Activity]:
+def activities(
+    count: int, authors: int, users: int, seed: int = 3, start_ms: int = 1_700_000_000_000
+) -> Iterator[Activity]:
     """Posts by turns, with 1 % comments and 5 % likes of recent posts; 20 ms apart."""
     random_ = random.Random(seed)
     posts: list[str] = []
@@ -34,9 +36,29 @@ def activities(count: int, authors: int, users: int, seed: int = 3, start_ms: in
         at_ms = start_ms + number * 20
         dice = random_.random()
         if posts and dice < 0.01:
-            yield Activity(f"a{number}", "comment", f"user{random_.randrange(users)}", f"c{number}", target=random_.choice(posts[-500:]), occurred_at=at_ms)
+            yield Activity(
+                f"a{number}",
+                "comment",
+                f"user{random_.randrange(users)}",
+                f"c{number}",
+                target=random_.choice(posts[-500:]),
+                occurred_at=at_ms,
+            )
         elif posts and dice < 0.06:
-            yield Activity(f"a{number}", "like", f"user{random_.randrange(users)}", random_.choice(posts[-500:]), occurred_at=at_ms)
+            yield Activity(
+                f"a{number}",
+                "like",
+                f"user{random_.randrange(users)}",
+                random_.choice(posts[-500:]),
+                occurred_at=at_ms,
+            )
         else:
             posts.append(f"p{number}")
-            yield Activity(f"a{number}", "post", f"author{number % authors}", f"p{number}", data=b'{"title":"Hello"}', occurred_at=at_ms)
+            yield Activity(
+                f"a{number}",
+                "post",
+                f"author{number % authors}",
+                f"p{number}",
+                data=b'{"title":"Hello"}',
+                occurred_at=at_ms,
+            )
