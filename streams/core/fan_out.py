@@ -42,6 +42,7 @@ from fanbell.schemas.records import (
 from fanbell.schemas.topics import DEAD, NOTICES, ROUTED
 from fanbell.streams.core import sets
 from fanbell.streams.core.asked import REASON_BYTES, Asked, Happening, asked_of, happening
+from fanbell.streams.core.changes import fault_of
 from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
 from fanbell.streams.core.graph import Graph, Intern
 from fanbell.streams.core.groups import Group, Key
@@ -402,6 +403,10 @@ class FanOut:
     # Changes
 
     def _change(self, change: Change) -> None:
+        fault = fault_of(change)
+        if fault is not None:
+            self._dead("invalid", fault)
+            return
         own, other = change.side != "other", change.side != "user"
         user = pack(change.user)
         if change.kind == "mark":
@@ -409,10 +414,8 @@ class FanOut:
         elif change.kind == "preferences":
             if self.graph.wishes.replace(self.graph.names.ordinal(user), change.preferences or ()):
                 self._wish(change)
-        elif change.kind == "profile":
+        elif change.kind == "profile" or change.object is None:  # all else has an object
             self._wish(change)
-        elif change.object is None:
-            self._dead("invalid", f"object: is required for a change of kind {change.kind}")
         elif change.kind in ("mute", "unmute"):
             self._mute(change, user, pack(change.object))
         elif change.kind == "follow":
@@ -425,10 +428,8 @@ class FanOut:
                 self._wish(change)
             if other and self.graph.forget_follow(user, pack(change.object)):
                 self._undo("follow", change.user, change.object)
-        elif change.kind in ("block", "unblock"):
-            self._block(change, user, pack(change.object), own, other)
         else:
-            self._dead("invalid", f"kind: {change.kind!r} is no change")
+            self._block(change, user, pack(change.object), own, other)
 
     def _announce_follow(self, change: Change) -> None:
         kind = self.versions.newest.kinds.get("follow")

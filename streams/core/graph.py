@@ -19,7 +19,6 @@ Table = dict[bytes, Ordinals]
 Intern = Callable[[bytes], bytes]
 
 _NOBODY: Final = BitMap()
-ASPECTS: Final = ("author", "entity", "thread", "scope")
 TABLES: Final = ("followers", "mute_author", "mute_entity", "mute_thread", "mute_scope", "blocked_by", "blocking")
 
 
