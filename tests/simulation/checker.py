@@ -234,6 +234,9 @@ def marks(history: History) -> Iterator[Wrong]:
         for row in rows:
             flags = 0
             for op in ops:
+                if row.seq in op.seqs and op.ids and op.ids[op.seqs.index(row.seq)] != row.id:
+                    shown = op.ids[op.seqs.index(row.seq)]
+                    yield Wrong("differs", f"{user} was shown {shown} at {row.seq}, where {row.id} is now")
                 if row.seq in op.seqs or (op.up_to is not None and row.seq <= op.up_to):
                     flags = _marked(flags, op.verb or "")
             if flags != row.flags and (user, row.seq) not in restored:

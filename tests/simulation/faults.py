@@ -36,11 +36,11 @@ FAULTS: Final[dict[str, float]] = {
 class Faults:
     """A seed's choice of them. Each run has about half of the faults, so that rare ones are not always in a crowd."""
 
-    def __init__(self, random: Random, calm: bool = False) -> None:
+    def __init__(self, random: Random, calm: bool = False, rates: dict[str, float] = FAULTS) -> None:
         self.random = random
         self.on = {
             fault: 0.0 if calm or random.random() < 0.35 else rate * random.choice((0.5, 1, 2))
-            for fault, rate in FAULTS.items()
+            for fault, rate in rates.items()
         }
         self.calm = False
         """While everything settles, only what is delivered when is left to chance."""

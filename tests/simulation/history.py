@@ -26,6 +26,8 @@ class Op(Struct):
     off: tuple[str, ...] = ()
     """Preferences: the kinds that the user wants no more (all others they do)."""
     verb: str | None = None
+    ids: tuple[str, ...] = ()
+    """What was shown at `seqs`."""
     seqs: tuple[int, ...] = ()
     up_to: int | None = None
     invoked: int = 0

@@ -11,15 +11,18 @@ from fanbell.projections.projector import Projector
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode
 from fanbell.schemas.records import Fact, Mark, Told
-from fanbell.schemas.topics import NOTICES
+from fanbell.schemas.topics import INTAKE, NOTICES
+from fanbell.streams import embedded
 from fanbell.streams import replica as replica_module
 from fanbell.streams.core import hears
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import Output, Taken
 from fanbell.streams.core.route import Route, Waiting
+from fanbell.streams.embedded import Runner
 from fanbell.streams.log import Log, LogFailed, Record
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
+from tests.simulation.one_process import File
 from tests.simulation.world import SimSnapshots, SimStore
 
 Patch = tuple[object, str, Any]
@@ -339,4 +342,24 @@ def stale_mark_applied_to_a_moved_row() -> list[Patch]:
     return [(MemoryStore, "_mark", by_id)]
 
 
-__all__ = ["MUTANTS", "planted"]
+# The embedded runner
+
+
+@mutant
+def intake_position_outside_the_transaction() -> list[Patch]:
+    run = Runner.run
+
+    async def hasty(self: Any, records: Sequence[Record], weight: int, seconds: float) -> Any:
+        await self.log.commit(embedded.INTAKE_GROUP, INTAKE, 0, records[-1].offset + 1)
+        return await run(self, records, weight, seconds)
+
+    return [(Runner, "run", hasty)]
+
+
+@mutant
+def snapshot_before_it_is_durable() -> list[Patch]:
+    return [(File, "make_durable", lambda self: None)]
+
+
+EMBEDDED: Final = frozenset(("intake position outside the transaction", "snapshot before it is durable"))
+"""Those that the cluster cannot have."""

@@ -175,7 +175,7 @@ class Reference:
         """Whether `user` had taken part in the thread when the comment came to it."""
         answers: list[Answer] = ["no"]
         for other in self.comments_of(op.object):
-            if other is op or other.user != user or other.invoked >= op.settled:
+            if other is op or other.user != user or other.invoked > op.settled:
                 continue
             first = other.settled < op.invoked or (other.target == op.target and other.acked < op.invoked)
             later = other.target == op.target and op.acked < other.invoked

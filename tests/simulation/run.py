@@ -4,10 +4,12 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 
+from tests.simulation import one_process
 from tests.simulation.checker import Wrong, check
 from tests.simulation.faults import FAULTS
-from tests.simulation.mutants import MUTANTS, planted
+from tests.simulation.mutants import EMBEDDED, MUTANTS, planted
 from tests.simulation.simulate import Report, simulate
 
 SHOWN_MAX = 5  # faults of one seed that are printed, unless all are asked for
@@ -16,7 +18,8 @@ SHOWN_MAX = 5  # faults of one seed that are printed, unless all are asked for
 class Summary:
     """What many runs came to."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Iterable[str] = FAULTS) -> None:
+        self.faults = tuple(faults)
         self.seeds = self.turns = self.ops = self.rows = 0
         self.hits: Counter[tuple[str, str]] = Counter()
         self.failed: dict[int, list[Wrong]] = {}
@@ -32,7 +35,7 @@ class Summary:
 
     def coverage(self) -> dict[str, Counter[str]]:
         """fault → stage → how often it hit there; awaits of one stage together."""
-        found: dict[str, Counter[str]] = {fault: Counter() for fault in FAULTS}
+        found: dict[str, Counter[str]] = {fault: Counter() for fault in self.faults}
         for (fault, where), count in self.hits.items():
             found[fault][where.partition(":")[0]] += count
         return found
@@ -46,10 +49,10 @@ class Summary:
         return points
 
 
-def run(seeds: range) -> Summary:
-    summary = Summary()
+def run(seeds: range, embedded: bool = False) -> Summary:
+    summary = Summary(one_process.FAULTS if embedded else FAULTS)
     for seed in seeds:
-        report = simulate(seed)
+        report = one_process.live(seed) if embedded else simulate(seed)
         summary.add(report, check(report.history))
     return summary
 
@@ -58,8 +61,9 @@ def seeds_to_find(name: str, at_most: int) -> int | None:
     """How many seeds it takes until the planted bug `name` is found; None if that many are not enough."""
     for seed in range(at_most):
         with planted(name):
-            if check(simulate(seed).history):
-                return seed + 1
+            history = one_process.live(seed).history if name in EMBEDDED else simulate(seed).history
+        if check(history):
+            return seed + 1
     return None
 
 
@@ -89,6 +93,7 @@ def main() -> int:
     parser.add_argument(
         "--verbose", action="store_true", help="all that went wrong; all awaits that were hit"
     )
+    parser.add_argument("--embedded", action="store_true", help="the embedded mode instead of a cluster")
     asked = parser.parse_args()
     began = time.perf_counter()
     if asked.mutants:
@@ -96,7 +101,8 @@ def main() -> int:
         for name, seeds in found.items():
             print(f"{name:<50} {'NOT FOUND' if seeds is None else f'found after {seeds} seeds'}")
         return int(None in found.values())
-    summary = run(range(asked.seeds) if asked.seed is None else range(asked.seed, asked.seed + 1))
+    seeds = range(asked.seeds) if asked.seed is None else range(asked.seed, asked.seed + 1)
+    summary = run(seeds, asked.embedded)
     print(told(summary, asked.verbose))
     print(f"{summary.seeds / (time.perf_counter() - began):.1f} seeds/s; {len(summary.failed)} failed")
     return int(bool(summary.failed))

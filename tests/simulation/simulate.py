@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from functools import cache
-from hashlib import blake2b
 from random import Random
 from typing import Any, Final
 from unittest.mock import patch
@@ -10,22 +9,21 @@ from unittest.mock import patch
 from msgspec import Struct
 from structlog.testing import capture_logs
 
-from fanbell.projections.rows import counts
-from fanbell.schemas.codec import decode, encode
-from fanbell.schemas.records import Activity, Command, Dead, Fact, Forward, Rules, Tick
-from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
+from fanbell.schemas.codec import encode
+from fanbell.schemas.records import Rules, Tick
+from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core import fan_out, fold, route
 from fanbell.streams.core.fan_out import FanOut
-from fanbell.streams.core.fold import Output
 from fanbell.streams.core.kinds import FOLD_VERSION, parse_rules
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, LogFailed, Record
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.history import History, Noticed, Op, Pair, Shown
+from tests.simulation.history import History, Op
+from tests.simulation.observe import history
 from tests.simulation.rules import SOURCE
-from tests.simulation.scheduler import Scheduler, at_once
-from tests.simulation.workload import PRODUCERS, USERS, Workload
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.workload import PRODUCERS, Workload
 
 START_MS: Final = 1_760_000_000_000
 TURN_MS: Final = 3  # virtual time that a turn takes
@@ -68,7 +66,7 @@ class Run:
             self.cluster.complaints.append(("stuck", str(error)))
         for task in self.scheduler.tasks:
             task.coro.close()
-        return history(self)
+        return history(self.cluster, self.ops, self.now_ms)
 
     # The course of a run
 
@@ -185,85 +183,7 @@ class Run:
         return fold.dump()  # type: ignore[no-any-return]
 
 
-# The history
-
-
-def digest(value: bytes) -> bytes:
-    return blake2b(value, digest_size=8).digest()
-
-
-def history(run: Run) -> History:
-    made = History(ops=run.ops, complaints=run.cluster.complaints, moved=run.log.moved)
-    store = run.cluster.store
-    for user in USERS:
-        rows = at_once(store.rows(user))
-        bodies = at_once(store.bodies(user, [row.body for row in rows]))
-        made.inboxes[user] = [
-            Shown(
-                row.seq, bodies[row.body].id, row.kind, bodies[row.body].reason, bodies[row.body].content.object,
-                bodies[row.body].content.target, bodies[row.body].count, bodies[row.body].actors, row.flags,
-            )
-            for row in rows
-        ]  # fmt: skip
-        counted = counts(rows, run.now_ms)
-        made.counted[user] = (counted.unread, counted.unseen)
-    for partition in range(run.partitions):
-        for record in run.log.records_now(NOTICES, partition):
-            time, saw = run.log.times[NOTICES, partition, record.offset]
-            noticed = Noticed(time, record.offset, decode(record.value), saw)
-            made.notices.setdefault(partition, []).append(noticed)
-            pair = Pair(time, *_origin(noticed.record), digest(record.value))
-            made.outputs.setdefault(("fan_out", partition, NOTICES, partition), []).append(pair)
-        for topic in (ACTIVITIES, ROUTED):
-            _collect(run, made, topic, partition)
-    _collect(run, made, DEAD, 0)
-    _expect(run, made)
-    return made
-
-
-def _origin(record: Any) -> tuple[int, int, int, int]:
-    return record.n, record.index, record.prev_n, record.prev_index
-
-
-def _collect(run: Run, made: History, topic: str, partition: int) -> None:
-    """The outputs that stand in a topic among what producers put there."""
-    for record in run.log.records_now(topic, partition):
-        item = decode(record.value)
-        if isinstance(item, Command | Fact | Forward):
-            place, origin = ("route", item.source, topic, partition), _origin(item)
-        elif isinstance(item, Dead):
-            stage = "route" if item.topic == ACTIVITIES else "fan_out"
-            place, origin = (stage, item.partition, topic, partition), (item.n, item.index, -1, -1)
-        else:
-            continue
-        time = run.log.times[topic, partition, record.offset][0]
-        made.outputs.setdefault(place, []).append(Pair(time, *origin, digest(record.value)))
-
-
-def _expect(run: Run, made: History) -> None:
-    """Fold the logs as they stand, once, undisturbed."""
-    for partition in range(run.partitions):
-        folds: list[tuple[str, Any]] = [
-            (ACTIVITIES, Route(partition, run.partitions)),
-            (ROUTED, FanOut(partition)),
-        ]
-        for topic, undisturbed in folds:
-            try:
-                for record in run.log.records_now(topic, partition):
-                    for output in undisturbed.step(record):
-                        _note(made, undisturbed.stage, partition, output)
-            except Exception as error:  # noqa: BLE001 - whatever the fold raises is a finding
-                made.complaints.append(
-                    ("stuck", f"{undisturbed.stage}[{partition}] cannot be folded again: {error!r}")
-                )
-
-
-def _note(made: History, stage: str, partition: int, output: Output) -> None:
-    place = (stage, partition, output.topic, output.partition)
-    made.expected.setdefault(place, []).append((output.n, output.index, digest(output.value)))
-
-
-_parse_rules = cache(parse_rules)
+parse_once = cache(parse_rules)
 
 
 class Report(Struct):
@@ -271,15 +191,13 @@ class Report(Struct):
     history: History
     faults: Faults
     turns: int
+    """Of the scheduler; where there is none, how often the process was started."""
 
 
 def simulate(seed: int, calm: bool = False) -> Report:
     run = Run(seed, calm)
     with capture_logs(), ExitStack() as patches:
         for module in (fold, route, fan_out):  # the same text hundreds of times in a run: a fifth of its time
-            patches.enter_context(patch.object(module, "parse_rules", _parse_rules))
+            patches.enter_context(patch.object(module, "parse_rules", parse_once))
         made = run.run()
     return Report(seed, made, run.faults, run.scheduler.time)
-
-
-__all__ = ["Activity", "Report", "Run", "simulate"]

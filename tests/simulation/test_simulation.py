@@ -9,7 +9,8 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import Summary, run, seeds_to_find, told
 from tests.simulation.simulate import simulate
 
-SEEDS: Final = 250
+SEEDS: Final = 200
+EMBEDDED_SEEDS: Final = 80
 PARTS: Final = 5  # so that the seeds spread over the tests' processes
 MUTANT_SEEDS: Final = SEEDS  # a planted bug must be found within the seeds that are run anyway
 
@@ -24,6 +25,16 @@ def test_inboxes_are_right_whatever_befalls_the_workers(part: int) -> None:
     assert not summary.failed, told(summary, verbose=False)
     missed = [fault for fault, stages in summary.coverage().items() if not stages]
     assert missed == [], "faults that hit nothing prove nothing"
+
+
+def test_one_process_loses_nothing_whatever_its_disk_does() -> None:
+    """
+    The embedded mode has every inbox right though it dies at any point and power takes back what was not durable.
+    """
+    summary = run(range(EMBEDDED_SEEDS), embedded=True)
+
+    assert not summary.failed, told(summary, verbose=False)
+    assert [fault for fault, stages in summary.coverage().items() if not stages] == []
 
 
 @pytest.mark.parametrize("name", MUTANTS)

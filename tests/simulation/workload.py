@@ -140,14 +140,22 @@ class Workload:
             return self._op("mark", user, verb=verb, up_to=random.choice(rows).seq)
         unread = [row for row in rows if not row.flags & READ] or rows
         some = random.sample(unread, min(len(unread), random.randint(1, 3)))
-        return self._op("mark", user, verb=verb, seqs=tuple(row.seq for row in some))
+        bodies = at_once(self.store.bodies(user, [row.body for row in some]))
+        ids, seqs = tuple(bodies[row.body].id for row in some), tuple(row.seq for row in some)
+        return self._op("mark", user, verb=verb, ids=ids, seqs=seqs)
 
     # As records
 
     def records(self, op: Op) -> Records:
         """What is appended where."""
+        item = self.item(op)
+        if isinstance(item, Activity):
+            return [(ACTIVITIES, partition_of(op.target or op.object, self.partitions), encode(item))]
+        return [(ROUTED, partition, encode(copy)) for partition, copy in placed(item, self.partitions)]
+
+    def item(self, op: Op) -> Activity | Change:
         if op.kind in ("post", "comment", "like", "unlike", "mention", "delete"):
-            activity = Activity(
+            return Activity(
                 op.id,
                 op.kind,
                 op.user,
@@ -156,7 +164,6 @@ class Workload:
                 scope=op.scope,
                 mentions=list(op.mentions),
             )
-            return [(ACTIVITIES, partition_of(op.target or op.object, self.partitions), encode(activity))]
         change = Change(
             op.id, op.kind, op.user, object=op.object or None, aspect=op.aspect, verb=op.verb, up_to=op.up_to
         )
@@ -164,13 +171,5 @@ class Workload:
             change.preferences = [Preference(kind, "inbox", "*", "off") for kind in op.off]
         if op.kind == "mark" and op.up_to is None:
             change.seqs = list(op.seqs)
-            change.ids = [self._id_at(op.user, seq) for seq in op.seqs]
-        return [(ROUTED, partition, encode(copy)) for partition, copy in placed(change, self.partitions)]
-
-    def _id_at(self, user: str, seq: int) -> str:
-        row = next((row for row in at_once(self.store.rows(user)) if row.seq == seq), None)
-        return (
-            next(iter(at_once(self.store.bodies(user, [row.body])).values())).id
-            if row is not None
-            else "gone"
-        )
+            change.ids = list(op.ids)
+        return change

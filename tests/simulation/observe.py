@@ -1,0 +1,96 @@
+"""What a run came to, as a history for the checker."""
+
+from hashlib import blake2b
+from typing import Any
+
+from fanbell.projections.rows import counts
+from fanbell.projections.store_memory import MemoryStore
+from fanbell.schemas.codec import decode
+from fanbell.schemas.records import Command, Dead, Fact, Forward
+from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
+from fanbell.streams.core.fan_out import FanOut
+from fanbell.streams.core.fold import Output
+from fanbell.streams.core.route import Route
+from tests.simulation.cluster import Cluster
+from tests.simulation.history import History, Noticed, Op, Pair, Shown
+from tests.simulation.scheduler import at_once
+from tests.simulation.workload import USERS
+from tests.simulation.world import SimLog
+
+
+def digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=8).digest()
+
+
+def inboxes(made: History, store: MemoryStore, now_ms: int) -> None:
+    for user in USERS:
+        rows = at_once(store.rows(user))
+        bodies = at_once(store.bodies(user, [row.body for row in rows]))
+        made.inboxes[user] = [
+            Shown(
+                row.seq, bodies[row.body].id, row.kind, bodies[row.body].reason, bodies[row.body].content.object,
+                bodies[row.body].content.target, bodies[row.body].count, bodies[row.body].actors, row.flags,
+            )
+            for row in rows
+        ]  # fmt: skip
+        counted = counts(rows, now_ms)
+        made.counted[user] = (counted.unread, counted.unseen)
+
+
+def history(cluster: Cluster, ops: list[Op], now_ms: int) -> History:
+    made, log = History(ops=ops, complaints=cluster.complaints, moved=cluster.log.moved), cluster.log
+    inboxes(made, cluster.store, now_ms)
+    for partition in range(log.partitions):
+        for record in log.records_now(NOTICES, partition):
+            time, saw = log.times[NOTICES, partition, record.offset]
+            noticed = Noticed(time, record.offset, decode(record.value), saw)
+            made.notices.setdefault(partition, []).append(noticed)
+            pair = Pair(time, *_origin(noticed.record), digest(record.value))
+            made.outputs.setdefault(("fan_out", partition, NOTICES, partition), []).append(pair)
+        for topic in (ACTIVITIES, ROUTED):
+            _collect(log, made, topic, partition)
+    _collect(log, made, DEAD, 0)
+    _expect(log, made)
+    return made
+
+
+def _origin(record: Any) -> tuple[int, int, int, int]:
+    return record.n, record.index, record.prev_n, record.prev_index
+
+
+def _collect(log: SimLog, made: History, topic: str, partition: int) -> None:
+    """The outputs that stand in a topic among what producers put there."""
+    for record in log.records_now(topic, partition):
+        item = decode(record.value)
+        if isinstance(item, Command | Fact | Forward):
+            place, origin = ("route", item.source, topic, partition), _origin(item)
+        elif isinstance(item, Dead):
+            stage = "route" if item.topic == ACTIVITIES else "fan_out"
+            place, origin = (stage, item.partition, topic, partition), (item.n, item.index, -1, -1)
+        else:
+            continue
+        time = log.times[topic, partition, record.offset][0]
+        made.outputs.setdefault(place, []).append(Pair(time, *origin, digest(record.value)))
+
+
+def _expect(log: SimLog, made: History) -> None:
+    """Fold the logs as they stand, once, undisturbed."""
+    for partition in range(log.partitions):
+        folds: list[tuple[str, Any]] = [
+            (ACTIVITIES, Route(partition, log.partitions)),
+            (ROUTED, FanOut(partition)),
+        ]
+        for topic, undisturbed in folds:
+            try:
+                for record in log.records_now(topic, partition):
+                    for output in undisturbed.step(record):
+                        _note(made, undisturbed.stage, partition, output)
+            except Exception as error:  # noqa: BLE001 - whatever the fold raises is a finding
+                made.complaints.append(
+                    ("stuck", f"{undisturbed.stage}[{partition}] cannot be folded again: {error!r}")
+                )
+
+
+def _note(made: History, stage: str, partition: int, output: Output) -> None:
+    place = (stage, partition, output.topic, output.partition)
+    made.expected.setdefault(place, []).append((output.n, output.index, digest(output.value)))
