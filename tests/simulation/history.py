@@ -25,6 +25,8 @@ class Op(Struct):
     aspect: str | None = None
     off: tuple[str, ...] = ()
     """Preferences: the kinds that the user wants no more (all others they do)."""
+    long_way: bool = False
+    """A change that was published as an activity: stage 1 passes it on, so it is in force once all has settled."""
     verb: str | None = None
     ids: tuple[str, ...] = ()
     """What was shown at `seqs`."""

@@ -211,6 +211,7 @@ class Process:
         for _ in range(count):
             self.now_ms += self.random.choice((0, 1, 50, 300))
             op = self._next()
+            self.workload.on_their_way.clear()  # there is but one order
             if op is not None:
                 op.invoked = op.acked = op.settled = len(self.ops) + 1
                 self.ops.append(op)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from hashlib import blake2b
 
 from tests.simulation import one_process
 from tests.simulation.checker import Wrong, check
@@ -67,6 +68,12 @@ def seeds_to_find(name: str, at_most: int) -> int | None:
     return None
 
 
+def digest(seeds: range) -> str:
+    """Names everything that the folds put out in these runs, and when."""
+    outputs = [sorted(simulate(seed).history.outputs.items()) for seed in seeds]
+    return blake2b(repr(outputs).encode(), digest_size=16).hexdigest()
+
+
 def told(summary: Summary, verbose: bool) -> str:
     lines = [f"{summary.seeds} seeds, {summary.ops} operations, {summary.turns} turns, {summary.rows} rows"]
     lines.append(f"{'fault':<24} times it hit, by stage")
@@ -74,7 +81,8 @@ def told(summary: Summary, verbose: bool) -> str:
         where = ", ".join(f"{stage} {count}" for stage, count in sorted(stages.items()))
         lines.append(f"{fault:<24} {where or '-'}")
     points = summary.crash_points()
-    lines.append(f"killed or moved away at {len(points)} awaits" + (":" if verbose else ""))
+    if points:
+        lines.append(f"killed or moved away at {len(points)} awaits" + (":" if verbose else ""))
     if verbose:
         lines += [f"  {where:<40} {count}" for where, count in sorted(points.items())]
     for seed, wrong in summary.failed.items():

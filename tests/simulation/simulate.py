@@ -108,6 +108,8 @@ class Run:
             self._until(self.cluster.settled)
         for op in self.ops:
             op.settled = min(op.settled, self.scheduler.time)
+            op.acked = min(op.acked, op.settled)
+        self.workload.on_their_way.clear()
 
     def _until(self, done: Any) -> None:
         last = self.scheduler.time + TURNS_MAX
@@ -152,9 +154,18 @@ class Run:
             except LogFailed:
                 await self.scheduler.at("tries again")
                 continue
-            if op.acked > self.scheduler.time:
+            if op.acked > self.scheduler.time and not op.long_way:
                 op.acked = self.scheduler.time
-            if op.kind in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "preferences", "mark"):
+            if not op.long_way and op.kind in (
+                "follow",
+                "unfollow",
+                "block",
+                "unblock",
+                "mute",
+                "unmute",
+                "preferences",
+                "mark",
+            ):
                 op.settled = op.acked
                 return
             if not self.faults.strikes("published twice", "producer"):

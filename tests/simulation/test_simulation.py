@@ -1,5 +1,9 @@
 """The cluster under faults, from seeds; and that the simulation would notice if something were wrong."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -54,6 +58,25 @@ def test_a_seed_replays() -> None:
     assert first.turns == second.turns
     assert first.history == second.history
     assert first.faults.hits == second.faults.hits
+
+
+def test_python_orders_nothing() -> None:
+    """
+    What is put out does not hang on Python's own hashes of strings, which differ from process to process.
+    """
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", "from tests.simulation.run import digest; print(digest(range(3)))"],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert len(digests) == 1
 
 
 def test_the_report_names_seed_and_coverage() -> None:

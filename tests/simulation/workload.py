@@ -31,6 +31,8 @@ class Workload:
     def __init__(self, random: Random, partitions: int, store: SimStore) -> None:
         self.random, self.partitions, self.store = random, partitions, store
         self.entities: list[str] = []
+        self.on_their_way: set[frozenset[str]] = set()
+        """Pairs with a change that went the long way; until it is there nothing else happens between the two."""
         self.owed: list[Op] = []
         """Posts and comments of entities that were named already."""
         self.owner: dict[str, str] = {}
@@ -62,8 +64,14 @@ class Workload:
                 if i != j and (i + j) % 2 == number
             ]
             i, j = random.choice(pairs)
+            pair = frozenset((USERS[i], USERS[j]))
+            if pair in self.on_their_way:
+                return None
+            long_way = random.random() < 0.15
+            if long_way:
+                self.on_their_way.add(pair)
             kind = random.choices(("follow", "unfollow", "block", "unblock"), (10, 4, 1, 1))[0]
-            return self._op(kind, USERS[i], USERS[j])
+            return self._op(kind, USERS[i], USERS[j], long_way=long_way)
         user = USERS[random.randrange(len(USERS) // 2) * 2 + number]
         if sort < 0.9:
             aspect = random.choice(("author", "entity", "thread"))
@@ -154,7 +162,7 @@ class Workload:
         return [(ROUTED, partition, encode(copy)) for partition, copy in placed(item, self.partitions)]
 
     def item(self, op: Op) -> Activity | Change:
-        if op.kind in ("post", "comment", "like", "unlike", "mention", "delete"):
+        if op.long_way or op.kind in ("post", "comment", "like", "unlike", "mention", "delete"):
             return Activity(
                 op.id,
                 op.kind,
