@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from fanbell.schemas.codec import decode, encode, kind_of_record
+from fanbell.schemas.codec import activity_of, decode, encode, kind_of_record
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Rules, Tick, Told
 from fanbell.schemas.topics import ACTIVITIES, DEAD, INTAKE, NOTICES, ROUTED
@@ -199,7 +199,7 @@ class Runner:
         else:
             own_ms, partition = record.timestamp_ms, 0
             if cls is Activity:  # anything else is stage 1's to put aside
-                activity: Activity = decode(record.value)
+                activity = activity_of(record.value)
                 own_ms = effective_ms(activity.occurred_at, record.timestamp_ms)
                 partition = partition_of(activity.target or activity.object, self.partitions)
             self._catch_up(self.routes[partition], own_ms, record.timestamp_ms)

@@ -13,7 +13,10 @@ from typing import Any, ClassVar, Final, Literal
 import msgspec
 
 from fanbell.schemas.codec import (
+    HEADER_BYTES,
+    HEADERS,
     Undecodable,
+    activity_of,
     ask_bytes,
     command_bytes,
     content_bytes,
@@ -38,6 +41,7 @@ Entity = tuple[str, str, bool]
 """(owner, root of its thread, deleted)"""
 
 Part = Literal["all", "near", "far"]
+_ACTIVITY: Final = HEADERS[Activity]
 DETAIL_MAX: Final = 2_000  # characters of a dead letter's explanation; the record itself is kept whole
 
 _FOLLOWED: Final[dict[str, Callable[[Activity], str | None]]] = {
@@ -123,6 +127,8 @@ class Route:
 
     @staticmethod
     def _read(value: bytes) -> Any:
+        if value[:HEADER_BYTES] == _ACTIVITY:
+            return activity_of(value)
         return parse_activity(parse_json(value)) if value[:1] == b"{" else decode(value)
 
     def _advance(self, own_ms: int) -> None:
