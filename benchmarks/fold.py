@@ -49,7 +49,7 @@ class Folds:
 def main(
     count: int = 30_000, authors: int = 1_000, users: int = 20_000, partitions: int = 8, rounds: int = 3
 ) -> None:
-    best = 0.0
+    best = best_of_cpu = 0.0
     answer = ""
     for _ in range(rounds):
         folds = Folds(partitions)
@@ -62,20 +62,21 @@ def main(
         ]
         folds.notices = []
         gc.collect()
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         for partition, value, at_ms in records:
             folds.put(ACTIVITIES, partition, value, at_ms)
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         told = [
             decode(value)
             for value in folds.notices
             if value[:HEADER_BYTES] in (HEADERS[Notice], HEADERS[Update])
         ]
         recipients = sum(len(record.recipients) for record in told)
-        best = max(best, recipients / seconds)
+        best, best_of_cpu = max(best, recipients / seconds), max(best_of_cpu, recipients / cpu)
         answer = hash_of(folds.notices)
     figures = {
         "recipients_per_s": round(best),
+        "recipients_per_cpu_s": round(best_of_cpu),
         "activities": count,
         "recipients": recipients,
         "partitions": partitions,

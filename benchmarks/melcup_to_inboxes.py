@@ -102,6 +102,7 @@ def measure(
     )  # tiny: too short to see
     figures = {
         "notifications_per_s": round(told / watch_.seconds),
+        "notifications_per_cpu_s": round(told / watch_.cpu),
         "notifications": told,
         "activities": found["activities"],
         "rows_told": found["notifications"],
