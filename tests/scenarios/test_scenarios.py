@@ -105,7 +105,7 @@ class Story:
         told = f"{others} others" if others > 1 else "1 other" if others else people[-1]
         who = people if others else people[:-1]
         what = "" if item["kind"] == "follow" else f" {item['target'] or item['object']}"
-        marks = [flag for flag in ("seen", "read", "archived", "clicked") if item[flag]]
+        marks = [flag for flag in ("seen", "read", "archived", "clicked") if flag in item["flags"]]
         begins = f"{', '.join(who)} and {told}" if who else told
         return f"{begins} {TOLD[item['kind']]}{what} ({item['reason']})" + (
             f" - {', '.join(marks)}" if marks else ""

@@ -81,12 +81,24 @@ class Marks:
 Item = Activity | Change | Look | Marks | None
 
 
+FOCUS = {
+    "all": "post post post comment comment comment reply reply like like unlike repost unrepost mention message delete "
+    "news answer nudge",
+    "groups": "like like like like unlike unlike comment message delete nudge repost",
+    "threads": "post comment comment comment reply answer answer delete like mention",
+    "people": "post like comment message mention news",
+}
+"""What a history is mostly about, and what people do in it."""
+
+
 @st.composite
-def steps(draw: Any) -> tuple[int, Any]:
+def steps(draw: Any, focus: str) -> tuple[int, Any]:
     """(ms since the step before, what happens); the id of an activity is given later."""
     pick = lambda values: draw(st.sampled_from(values))  # noqa: E731
-    user, wait = pick(USERS), pick(WAITS_MS)
+    user, wait = pick(USERS), pick(WAITS_MS if focus == "all" else WAITS_MS[:-3])
     what = draw(st.integers(0, 99))
+    if (focus == "groups" and 22 <= what < 48) or (focus == "threads" and what < 40):
+        what = 99  # something about what it is mostly about
     if what < 8:
         return wait, Look(user)
     if what < 18:
@@ -128,10 +140,7 @@ def steps(draw: Any) -> tuple[int, Any]:
         return wait, Activity(
             "", kind, user, f"{aspect}:{object_}" if aspect else object_, occurred_at=pick(SKEWS_MS)
         )
-    kind = pick(
-        ["post"] * 6 + ["comment"] * 5 + ["reply"] * 3 + ["like"] * 5 + ["unlike"] * 4 + ["repost"] * 2 + ["unrepost"] * 2
-        + ["mention"] * 2 + ["message"] * 3 + ["delete"] * 2 + ["news"] * 2 + ["answer"] * 3 + ["nudge"] * 2
-    )  # fmt: skip
+    kind = pick(FOCUS[focus].split())
     fields: dict[str, Any] = {"occurred_at": pick(SKEWS_MS)}
     if kind in ("comment", "reply", "answer", "message"):
         fields["target"] = pick(["m0", "m0", "p0"] if kind == "message" else POSTS + NEW[:2])
@@ -139,7 +148,8 @@ def steps(draw: Any) -> tuple[int, Any]:
     elif kind == "nudge":
         object_ = pick(USERS)
     else:
-        object_ = pick(POSTS + (NEW if kind not in ("post", "news") else NEW[:1]))
+        new = NEW[:1] if kind in ("post", "news") else [] if focus == "groups" else NEW
+        object_ = pick(POSTS[:2] + new)
     few = st.lists(st.sampled_from(USERS), max_size=3, unique=draw(st.booleans()))
     if kind == "mention" or draw(st.integers(0, 5)) == 0:
         fields["mentions"] = draw(few) or [user]
@@ -161,9 +171,10 @@ def steps(draw: Any) -> tuple[int, Any]:
 @st.composite
 def histories(draw: Any, at_most: int = 60) -> list[tuple[Item, int]]:
     """(what, append time in ms) in publishing order; sometimes an id comes again, with the same body or another."""
-    history: list[tuple[Item, int]] = []
-    now = START_MS
-    for number, (wait, item) in enumerate(draw(st.lists(steps(), max_size=at_most))):
+    focus, now = draw(st.sampled_from(list(FOCUS))), START_MS
+    posts = [Activity(f"b{post}", "post", user, post) for user, post in zip(USERS, POSTS, strict=False)]
+    history: list[tuple[Item, int]] = [(post, now) for post in posts if focus == "groups"]
+    for number, (wait, item) in enumerate(draw(st.lists(steps(focus), max_size=at_most))):
         now += wait
         published = [other for other, _ in history if isinstance(other, Activity)]
         again = draw(st.integers(0, 24)) if published else 24
@@ -202,7 +213,7 @@ def marked(shown: list[tuple[str, int]], marks: Marks, number: int) -> Change | 
 
 
 def play(history: list[tuple[Item, int]], *takers: Any) -> None:
-    """Let every taker (the model, pipelines) take the history; each marks what it has shown itself. Then time passes."""
+    """Let every taker (model, pipelines) take the history; each marks what it has shown itself. Then time passes."""
     shown: dict[tuple[int, str], list[tuple[str, int]]] = {}
     for number, (item, at) in enumerate(history):
         for taker in takers:

@@ -5,6 +5,8 @@ from collections.abc import Coroutine
 from contextlib import nullcontext
 from typing import Any
 
+from msgspec.structs import asdict
+
 from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Row
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode, encode
@@ -28,7 +30,7 @@ def done(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 class Pipeline:
-    """`take` and `tick` the history, then see `inbox`, `dead`, `traced`. `reopen` goes on from snapshots and the log."""
+    """`take` and `tick` the history, then see `inbox`, `dead`, `traced`; `reopen` goes on from snapshots and log."""
 
     def __init__(self, source: str, partitions: int = 1, keep: int = 100_000) -> None:
         self.log, self.intake = MemoryLog(partitions), MemoryLog()
@@ -41,7 +43,7 @@ class Pipeline:
         done(self.runner.open())
 
     def reopen(self, snapshots: bool = True) -> None:
-        """As after a crash: all but the log, the store and the snapshots is lost. Without snapshots, all is folded anew."""
+        """As after a crash: all but log, store and snapshots is lost. Without snapshots, all is folded anew."""
         if not snapshots:
             self.snapshots = MemorySnapshots()
         self._open()
@@ -85,16 +87,13 @@ class Pipeline:
         for row in rows:
             body = bodies[row.body]
             content = body.content
-            what = {
-                name: getattr(content, name)
-                for name in ("kind", "object", "target", "scope", "data", "expires_at")
-            }
-            flags = {name: bool(row.flags & flag) for name, flag in FLAGS.items()}
             assert (row.kind, row.scope, row.expires_at) == (content.kind, content.scope, content.expires_at)
             items.append(
-                {"id": body.id, "reason": body.reason, "actors": list(body.actors), "count": body.count}
-                | what | flags | {"created": body.created_ms, "updated": content.at_ms, "place": row.seq}
-            )  # fmt: skip
+                asdict(content)
+                | {"id": body.id, "reason": body.reason, "importance": None, "place": row.seq}
+                | {"actors": list(body.actors), "count": body.count, "created": body.created_ms}
+                | {"flags": {name for name, flag in FLAGS.items() if row.flags & flag}}
+            )
         return items
 
     def dead(self) -> list[tuple[str, str]]:
