@@ -3,6 +3,7 @@
 The same runner as the server's, without the API, threads and ticks: fold time is the history's own.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from fanbell.streams.sqlite import make_durable, open_database
 LINES: Final = 2_000  # lines made durable at once
 BATCH_WEIGHT: Final = 20_000  # notifications in one transaction, about
 BATCH_S: Final = 0.1
+GC_THRESHOLD: Final = (50_000, 20, 50)  # records come by tens of thousands, none of them in a cycle
 Progress = Callable[[int, int], None]
 """Called with (activities, bytes) taken since the last call."""
 
@@ -37,9 +39,12 @@ def run(path: Path, settings: Settings, progress: Progress = lambda count, size:
     """Load the JSON lines of `path`; what came of it. Raises BadLine, and what opening a folder raises."""
     folder = DataFolder(settings)
     connection = open_database(folder.path / INTAKE_FILE, synchronous="FULL")
+    threshold = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLD)
     try:
         return _Load(folder.runner(SqliteLog(connection, 1)), now_ms, lambda: make_durable(folder.connection)).run(path, progress)
     finally:
+        gc.set_threshold(*threshold)
         connection.close()
         folder.close()
 

@@ -24,6 +24,7 @@ from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
 from fanbell.infra import logs
 from fanbell.infra.embedded import Embedded
+from fanbell.infra.load import GC_THRESHOLD
 from fanbell.infra.lock import FolderInUse, FolderUnusable
 from fanbell.infra.settings import Settings
 from fanbell.projections.inbox import Inbox
@@ -39,7 +40,6 @@ DRAIN_S: Final = 3.0  # sessions have so long to agree to close
 STOP_S: Final = 5  # requests under way have so long to end
 BACKLOG: Final = 4_096  # connections the system holds for us when many come at once
 SWITCH_S: Final = 0.001  # the runner gives the event loop its turn after a millisecond, not after five
-GC_THRESHOLD: Final = 50_000  # objects made before the collector looks: records come by tens of thousands, none cyclic
 
 REFUSALS: Final = (
     BadSecret, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed, SnapshotFailed, LogFailed, LogShort,
@@ -149,7 +149,7 @@ def serve(
     """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end."""
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
     sys.setswitchinterval(SWITCH_S)
-    gc.set_threshold(GC_THRESHOLD, 20, 50)
+    gc.set_threshold(*GC_THRESHOLD)
 
     async def main() -> None:
         stop = asyncio.Event()

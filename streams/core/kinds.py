@@ -7,6 +7,7 @@ time and number) stands in the same file, so that a replay of the log decides th
 import re
 import tomllib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -154,6 +155,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEMPLATES: Final = SandboxedEnvironment()
 
 
+@lru_cache(maxsize=8)  # every partition of both stages takes the same text
 def parse_rules(source: str, version: int = 0) -> Rules:
     """The rules that the TOML text `source` declares. Raises BadRules at the first fault."""
     try:
