@@ -27,6 +27,7 @@ test: install  ## install, lint, and all tests, with the time that each part too
 
 lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: ruff check" $(BIN)/ruff check --quiet .
+	@$(TIMED) "lint: ruff format" $(BIN)/ruff format --check --quiet .
 	@$(TIMED) "lint: mypy --strict" $(BIN)/mypy
 
 tests: $(FULL)  ## the tests alone; ARGS="-k word" goes to pytest

@@ -1,8 +1,8 @@
 """Does a notification cost more where there are more users?
 
-The same activities with the same fan-out, where 10,000, 100,000 and 1,000,000 users are known: each of them has muted
-somebody, the followers are spread over all of them. Once through both stages in memory, once through the embedded
-runner to stored inboxes. Warmed: every author has posted before the clock. CPU seconds count, the wall's are beside.
+The same activities with the same fan-out, where 10,000, 100,000 and 1,000,000 users are known: each of them has got a
+message before, and the followers are spread over all of them. Once through both stages in memory, once through the
+embedded runner to stored inboxes. Warmed: every author has posted before. CPU seconds count, the wall's are beside.
 
 Figures asked, of the largest to the smallest: the folds within 1.3, to stored inboxes within 3.5.
 """
@@ -26,7 +26,7 @@ from fanbell.infra.load import BATCH_S, BATCH_WEIGHT
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import HEADER_BYTES, HEADERS, content_of, decode, encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change, Notice, Outcome, Rules, Told
+from fanbell.schemas.records import Activity, Notice, Outcome, Rules, Told
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core.changes import placed
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source
@@ -37,18 +37,17 @@ from fanbell.streams.log_memory import MemoryLog
 PARTITIONS: Final = 8
 BEFORE_MS: Final = 1_600_000_000_000
 AFTER_MS: Final = 1_800_000_000_000  # when the activities are appended: history, all of it
+ADDRESSED: Final = 500  # recipients of one message
 ACTORS: Final = 10_000  # of likes and comments: the same people at every scale
 
 
-def known(users: int) -> Iterator[Change]:
-    """Every user, by a mute of somebody who never acts."""
-    for user in range(users):
-        yield Change(f"k{user}", "mute", f"user{user}", object=f"quiet{user % 1_000}", aspect="author")
-
-
-def before(users: int, authors: int, followers: int) -> Iterator[Change]:
-    yield from known(users)
-    yield from follows(authors, followers, users)
+def known(users: int) -> Iterator[Activity]:
+    """Every user, by a message, so that each has an inbox with something in it."""
+    for number in range(0, users, ADDRESSED):
+        names = [f"user{user}" for user in range(number, min(number + ADDRESSED, users))]
+        yield Activity(
+            f"k{number}", "message", "greeter", f"m{number}", target=f"hall{number}", recipients=names
+        )
 
 
 def folded(
@@ -56,7 +55,9 @@ def folded(
 ) -> dict[str, Any]:
     """Both stages in memory."""
     folds = Folds(PARTITIONS)
-    for change in before(users, authors, followers):
+    for activity in known(users):
+        folds.put(ACTIVITIES, partition_of(activity.target or "", PARTITIONS), encode(activity), BEFORE_MS)
+    for change in follows(authors, followers, users):
         for partition, copy in placed(change, PARTITIONS):
             folds.put(ROUTED, partition, encode(copy), BEFORE_MS)
 
@@ -87,7 +88,8 @@ def stored(
             runner = folder.runner(MemoryLog(1))
             now(runner.open())
             rules = encode(Rules(1, FOLD_VERSION, default_source(), BEFORE_MS))
-            _take(runner, [rules, *map(encode, before(users, authors, followers))], BEFORE_MS)
+            _take(runner, [rules, *map(encode, known(users))], BEFORE_MS)
+            _take(runner, map(encode, follows(authors, followers, users)), BEFORE_MS)
             _take(runner, map(encode, warm), AFTER_MS)
             values = [encode(activity) for activity in measured]
             gc.collect()

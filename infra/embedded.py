@@ -101,7 +101,13 @@ class Embedded:
         await ready
         if self._rules is None:
             await self._put_rules(default_source(), 1)
-        logger.info("opened", data=str(self.folder), partitions=self.partitions, intake=self._intake.end, epoch=self.epoch)
+        logger.info(
+            "opened",
+            data=str(self.folder),
+            partitions=self.partitions,
+            intake=self._intake.end,
+            epoch=self.epoch,
+        )
 
     async def stop(self) -> None:
         """Finish what was accepted, save, and let go of the folder."""
@@ -133,7 +139,7 @@ class Embedded:
                 pause = RETRY_S[0]
                 self._serve()
                 return
-            except Exception as error:  # noqa: BLE001 - whatever it is, people must be told and the process go on or end
+            except Exception as error:
                 self._trouble = f"{type(error).__name__}: {error}"
                 if not self._report(ready, error):
                     return
@@ -161,7 +167,9 @@ class Embedded:
         self._runner, self._position = runner, runner.position
         self._shown = max(self._shown, runner.position)
         self._saved_position = min(replica.saved for replica in runner.replicas)
-        for record in run(self._log.read(DEAD, 0, max(0, run(self._log.end(DEAD, 0)) - DEAD_KEPT), DEAD_KEPT)):
+        for record in run(
+            self._log.read(DEAD, 0, max(0, run(self._log.end(DEAD, 0)) - DEAD_KEPT), DEAD_KEPT)
+        ):
             self._note_dead(decode(record.value))
         self._dead_count = run(self._log.end(DEAD, 0))
         if runner.routes[0].fold.versions.of:
@@ -237,8 +245,12 @@ class Embedded:
             make_durable(self._data.connection)
             try:
                 run(replica.save())
-            except SnapshotFailed as error:  # the stream goes on: a longer log to read at the next start is the price
-                logger.error("snapshot_failed", stage=replica.fold.stage, partition=replica.partition, error=str(error))
+            except (
+                SnapshotFailed
+            ) as error:  # the stream goes on: a longer log to read at the next start is the price
+                logger.error(
+                    "snapshot_failed", stage=replica.fold.stage, partition=replica.partition, error=str(error)
+                )
                 self._saving = []
 
     def _trim_some(self, runner: Runner, now: float) -> None:
@@ -312,7 +324,9 @@ class Embedded:
             self._pending_order.append((end, list(fresh)))
             self._forget_pending()  # it may have been routed before we came back
         elif any(activity.id in self._pending for activity in activities):
-            await self.settle(1.0)  # "duplicate" also promises that it is durable: the first one may not be yet
+            await self.settle(
+                1.0
+            )  # "duplicate" also promises that it is durable: the first one may not be yet
         return results
 
     def _forget_pending(self) -> None:
@@ -364,7 +378,9 @@ class Embedded:
     async def trace(self, activity_id: str) -> Trace | None:
         if activity_id in self._pending:
             return Trace(activity_id, "accepted")
-        if self._runner is not None and any(activity_id in replica.fold.waiting_ids for replica in self._runner.routes):
+        if self._runner is not None and any(
+            activity_id in replica.fold.waiting_ids for replica in self._runner.routes
+        ):
             return Trace(activity_id, "waiting")
         traced = await self.store.traced(activity_id)
         if traced is not None:
@@ -395,14 +411,22 @@ class Embedded:
             if not records:
                 break
             at = records[-1].offset + 1
-            letters += [Letter(record.offset, decode(record.value)) for record in records if record.offset not in self._intake.gone]
+            letters += [
+                Letter(record.offset, decode(record.value))
+                for record in records
+                if record.offset not in self._intake.gone
+            ]
         return letters[:limit]
 
     async def retry_dead(self, offsets: Sequence[int]) -> int:
         """Those that can be read as activities go into `intake` again; others stay."""
         self._admit()
         letters = await self._letters(offsets)
-        values = [(letter.offset, letter.dead.value) for letter in letters if kind_of_record(letter.dead.value) is Activity]
+        values = [
+            (letter.offset, letter.dead.value)
+            for letter in letters
+            if kind_of_record(letter.dead.value) is Activity
+        ]
         if values:
             await self._intake.append([value for _, value in values], [offset for offset, _ in values])
         return len(values)
@@ -457,4 +481,6 @@ class Embedded:
 
     async def _look(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._looker, lambda: run(self._look_log.read(topic, partition, offset, at_most)))
+        return await loop.run_in_executor(
+            self._looker, lambda: run(self._look_log.read(topic, partition, offset, at_most))
+        )

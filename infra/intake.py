@@ -1,7 +1,7 @@
 """What the API accepts, made durable: one thread, one file, one commit for all who wait.
 
-The file is apart from the runner's: its commits are few and each survives loss of power, the runner's are many and can be
-made again from here. Whoever appends waits only for the commits before theirs.
+The file is apart from the runner's: its commits are few and survive loss of power, the runner's are many and can
+be made again from here. Whoever appends waits only for the commits before theirs.
 """
 
 import asyncio
@@ -18,7 +18,9 @@ from fanbell.streams.log import Entry, LogFailed
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.sqlite import DatabaseFailed, open_database, transaction
 
-COMMIT_ENTRIES_MAX: Final = 20_000  # records in one commit: tens of MB at most, so that nobody waits long behind it
+COMMIT_ENTRIES_MAX: Final = (
+    20_000  # records in one commit: tens of MB at most, so that nobody waits long behind it
+)
 
 _GONE: Final = "CREATE TABLE IF NOT EXISTS dead_gone (place INTEGER PRIMARY KEY)"
 
@@ -107,7 +109,9 @@ class Intake:
         return jobs
 
     def _commit(self, jobs: list[Job]) -> None:
-        self._last_ms = now_ms = max(self._last_ms, time.time_ns() // 1_000_000)  # a clock set back does not turn time back
+        self._last_ms = now_ms = max(
+            self._last_ms, time.time_ns() // 1_000_000
+        )  # a clock set back does not turn time back
         entries = [Entry(value, now_ms) for job in jobs for value in job.values]
         with transaction(self._connection):
             first = run(self._log.append(INTAKE, 0, entries))

@@ -35,14 +35,18 @@ class BadLine(ValueError):
     """A line that is no activity; what came before it is loaded, and ids make it safe to load the file again."""
 
 
-def run(path: Path, settings: Settings, progress: Progress = lambda count, size: None, now_ms: int | None = None) -> dict[str, Any]:
+def run(
+    path: Path, settings: Settings, progress: Progress = lambda count, size: None, now_ms: int | None = None
+) -> dict[str, Any]:
     """Load the JSON lines of `path`; what came of it. Raises BadLine, and what opening a folder raises."""
     folder = DataFolder(settings)
     connection = open_database(folder.path / INTAKE_FILE, synchronous="FULL")
     threshold = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        return _Load(folder.runner(SqliteLog(connection, 1)), now_ms, lambda: make_durable(folder.connection)).run(path, progress)
+        return _Load(
+            folder.runner(SqliteLog(connection, 1)), now_ms, lambda: make_durable(folder.connection)
+        ).run(path, progress)
     finally:
         gc.set_threshold(*threshold)
         connection.close()

@@ -42,8 +42,8 @@ BACKLOG: Final = 4_096  # connections the system holds for us when many come at 
 SWITCH_S: Final = 0.001  # the runner gives the event loop its turn after a millisecond, not after five
 
 REFUSALS: Final = (
-    BadSecret, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed, SnapshotFailed, LogFailed, LogShort,
-    Unavailable, OSError,
+    BadSecret, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed, SnapshotFailed, LogFailed,
+    LogShort, Unavailable, OSError,
 )  # fmt: skip
 """What keeps a server from starting, said in one line rather than by a traceback."""
 
@@ -67,7 +67,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, about: Callable[[], Mapping[str, Any]] | None = None) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, about: Callable[[], Mapping[str, Any]] | None = None
+) -> AsyncIterator[Running]:
     """Start everything; stop it at the end, losing nothing. `about`: what the demo page shows, where it is wanted.
 
     Raises one of `REFUSALS`.
@@ -129,8 +131,12 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise OSError(f"cannot listen on {host}:{port} ({error.strerror}); name another with --port") from None
-    listening.listen(BACKLOG)  # before anybody is told: whoever comes before uvicorn takes over, waits in line
+        raise OSError(
+            f"cannot listen on {host}:{port} ({error.strerror}); name another with --port"
+        ) from None
+    listening.listen(
+        BACKLOG
+    )  # before anybody is told: whoever comes before uvicorn takes over, waits in line
     listening.setblocking(False)
     return listening
 
@@ -177,10 +183,19 @@ def serve(
 def _say(live: Running, json: bool) -> None:
     edge = f"ws://{live.settings.host}:{live.edge.port}"
     if json:
-        said = {"http": live.http, "edge": edge, "data": str(live.settings.data), "tokens": bool(live.settings.secrets)}
+        said = {
+            "http": live.http,
+            "edge": edge,
+            "data": str(live.settings.data),
+            "tokens": bool(live.settings.secrets),
+        }
         sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     else:
-        sys.stdout.write(f"Fanbell listens on {live.http} (WebSocket edge {edge}), data in {live.settings.data}\n")
+        sys.stdout.write(
+            f"Fanbell listens on {live.http} (WebSocket edge {edge}), data in {live.settings.data}\n"
+        )
         if not live.settings.secrets:
-            sys.stdout.write("No token secret is set: everybody on this machine may do everything, nobody else can reach it.\n")
+            sys.stdout.write(
+                "No token secret is set: everybody on this machine may do everything, nobody else can reach it.\n"
+            )
     sys.stdout.flush()

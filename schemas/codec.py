@@ -300,7 +300,13 @@ def content_bytes(content: Content) -> bytes:
 
 def ask_bytes(ask: Ask) -> bytes:
     """An Ask in Avro binary."""
-    parts = [zigzag(ask.rules), zigzag(ask.time_ms), _OPS[ask.op], _optional(ask.why), packed_bytes(ask.content)]
+    parts = [
+        zigzag(ask.rules),
+        zigzag(ask.time_ms),
+        _OPS[ask.op],
+        _optional(ask.why),
+        packed_bytes(ask.content),
+    ]
     if ask.audiences:
         parts.append(zigzag(len(ask.audiences)))
         for audience in ask.audiences:
@@ -328,8 +334,8 @@ def update_bytes(numbers: bytes, update: Update, packed: list[bytes]) -> bytes:
     actors = update.actors
     return b"".join(
         (
-            _UPDATE, numbers, pack(update.id), _known(update.reason), zigzag(update.row_seq), zigzag(update.prev_row_seq),
-            b"\1" if update.announces else _NULL, zigzag(update.count),
+            _UPDATE, numbers, pack(update.id), _known(update.reason), zigzag(update.row_seq),
+            zigzag(update.prev_row_seq), b"\1" if update.announces else _NULL, zigzag(update.count),
             zigzag(len(actors)) if actors else b"", *map(pack, actors), _NULL,
             zigzag(update.created_ms), packed_bytes(update.content), zigzag(len(packed)), *packed, _NULL,
         )

@@ -109,7 +109,9 @@ class Runner:
             while records := await self.log.read(NOTICES, partition, at, READ_MAX):
                 at = records[-1].offset + 1
                 with self._transaction():
-                    await self.store.apply({partition: [decode(record.value) for record in records]}, {partition: at - 1})
+                    await self.store.apply(
+                        {partition: [decode(record.value) for record in records]}, {partition: at - 1}
+                    )
 
     # One batch
 
@@ -126,7 +128,9 @@ class Runner:
             for taken, record in enumerate(records, 1):
                 self._take(record)
                 position = record.offset + 1
-                if taken % 32 == 0 and (sum(shard.fold.told for shard in self.shards) >= told or time.monotonic() >= until):
+                if taken % 32 == 0 and (
+                    sum(shard.fold.told for shard in self.shards) >= told or time.monotonic() >= until
+                ):
                     break
             batches = await self._finish()
             await self.log.commit(INTAKE_GROUP, INTAKE, 0, position)
@@ -135,7 +139,9 @@ class Runner:
 
     async def tick(self, now_ms: int) -> Batches:
         """Let time pass for the folds that wait for it; nothing where none does."""
-        due = [replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms]
+        due = [
+            replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms
+        ]
         if not due:
             return {}
         if all((replica.fold.due_ms() or 0) <= self.clock_ms for replica in due):
@@ -162,7 +168,9 @@ class Runner:
             await self._trim(self.log, replica.topic, replica.partition, before_ms, replica.previous + 1)
         for partition in range(self.partitions):
             end = await self.log.end(NOTICES, partition)
-            await self._trim(self.log, NOTICES, partition, before_ms, end - 1)  # its last record tells where it stands
+            await self._trim(
+                self.log, NOTICES, partition, before_ms, end - 1
+            )  # its last record tells where it stands
         return await self._first_after(self.intake, INTAKE, 0, before_ms, self.position)
 
     async def _trim(self, log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> None:
@@ -249,5 +257,3 @@ class Runner:
             told = {partition: [record for _, record in batch] for partition, batch in batches.items()}
             await self.store.apply(told, {partition: batch[-1][0] for partition, batch in batches.items()})
         return batches
-
-

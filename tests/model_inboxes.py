@@ -54,7 +54,9 @@ class Inboxes:
                 (row.undone.remove if part in row.undone else row.fresh.add)(part)
                 self.changed(row)
             return
-        row = Row(first=content, reason=reason, by=by, about=about, parts=[content], undone=set(), fresh={part})
+        row = Row(
+            first=content, reason=reason, by=by, about=about, parts=[content], undone=set(), fresh={part}
+        )
         row.opened, row.open, row.there, row.due = self.clock, True, False, None
         self.rows[user].append(row)
         group.append(row)

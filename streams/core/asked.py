@@ -64,7 +64,19 @@ def asked_of(data: bytes) -> Asked:
     if ask.op == "change":
         return Asked(ask.op, ask.rules, ask.time_ms, ask.why, None, decode_body(Change, ask.content), [])
     audiences = [
-        (audience.reason, None if audience.followers_of is None else pack(audience.followers_of), [pack(user) for user in audience.users])
+        (
+            audience.reason,
+            None if audience.followers_of is None else pack(audience.followers_of),
+            [pack(user) for user in audience.users],
+        )
         for audience in ask.audiences
     ]
-    return Asked(ask.op, ask.rules, ask.time_ms, ask.why, happening(content_of(ask.content), ask.content), None, audiences)
+    return Asked(
+        ask.op,
+        ask.rules,
+        ask.time_ms,
+        ask.why,
+        happening(content_of(ask.content), ask.content),
+        None,
+        audiences,
+    )

@@ -31,11 +31,18 @@ def change_of(activity: Activity) -> Change:
     aspect, what = None, activity.object
     if activity.kind in ("mute", "unmute"):
         aspect, _, what = activity.object.partition(":")
-    return Change(activity.id, activity.kind, activity.actor, object=what, aspect=aspect, occurred_at=activity.occurred_at)
+    return Change(
+        activity.id,
+        activity.kind,
+        activity.actor,
+        object=what,
+        aspect=aspect,
+        occurred_at=activity.occurred_at,
+    )
 
 
 def placed(change: Change, partitions: int) -> list[tuple[int, Change]]:
-    """The partitions of `routed` that must hear of the change: the user's, and the other person's for follow and block."""
+    """The partitions of `routed` that must hear of the change: the user's; for follow and block the other's too."""
     home = partition_of(change.user, partitions)
     if change.object is None or change.kind not in ("follow", "unfollow", "block", "unblock"):
         return [(home, replace(change, side="user"))]

@@ -55,7 +55,9 @@ from fanbell.streams.log import Record
 _COMMAND: Final = HEADERS[Command]
 _BYTES_MAX: Final = RECORD_BYTES_MAX - 4 * 1024  # leaves room for what a notice has beside content and names
 _UNSTAMPED: Final = (0, 0, 0, 0, 0)  # n, index, prev_n, prev_index, seq: known when the record goes out
-COHORT_MAX: Final = 1_700  # members of a cohort: as many names as fit into one record beside the largest content
+COHORT_MAX: Final = (
+    1_700  # members of a cohort: as many names as fit into one record beside the largest content
+)
 
 
 class FanOut:
@@ -71,7 +73,7 @@ class FanOut:
         self.graph = Graph(intern)
         self.book = Book()
         self.pending: list[tuple[int, int, int, Group]] = []
-        """(due, place among those of one moment, born, group), a heap; entries that are no longer true are passed over"""
+        """(due, place among those of one moment, born, group), a heap; entries that are true no more are passed over"""
         self.read_up_to: dict[int, int] = {}
         """ordinal → seq up to which everything was marked read or archived"""
         self.taken = Taken()
@@ -195,24 +197,34 @@ class FanOut:
         count = len(told)
         if count * 258 + len(what.data) <= _BYTES_MAX:
             ordinals = list(told)
-            self._put_notice(what, reason, packed(ordinals, count), [names[ordinal] for ordinal in ordinals], count)
+            self._put_notice(
+                what, reason, packed(ordinals, count), [names[ordinal] for ordinal in ordinals], count
+            )
             return
         chunk: list[int] = []
         size = len(what.data)
         for ordinal in told:
             size += len(names[ordinal])
             if size > _BYTES_MAX:
-                self._put_notice(what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk))
+                self._put_notice(
+                    what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk)
+                )
                 chunk, size = [], len(what.data) + len(names[ordinal])
             chunk.append(ordinal)
-        self._put_notice(what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk))
+        self._put_notice(
+            what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk)
+        )
 
-    def _put_notice(self, what: Happening, reason: str, told: Ordinals, names: list[bytes], count: int) -> None:
+    def _put_notice(
+        self, what: Happening, reason: str, told: Ordinals, names: list[bytes], count: int
+    ) -> None:
         index = len(self._out)
         self._emit(notice_bytes(self._numbers(index), REASON_BYTES[reason] + what.field, names, count), index)
         self.told += count
         content = what.content
-        single = Single(content.id, content.kind, content.actor, content.object, content.target, self.seq, told)
+        single = Single(
+            content.id, content.kind, content.actor, content.object, content.target, self.seq, told
+        )
         self.book.put_single(single, self.versions.newest.limits.told)
 
     def _outcome(self, id_: str, heard: int, silenced: list[Silenced]) -> None:
@@ -224,7 +236,9 @@ class FanOut:
     def _grow(self, asking: Asking, reason: str, told: BitMap) -> None:
         """Put the activity into the open groups of those who are told; open one for those who have none."""
         content, kind = asking.what.content, asking.kind
-        value = {"object": content.object, "target": content.target or "", "recipient": ""}[kind.groups_by or ""]
+        value = {"object": content.object, "target": content.target or "", "recipient": ""}[
+            kind.groups_by or ""
+        ]
         if kind.groups_by == "recipient":
             for ordinal in told:
                 self._grow_key((kind.name, reason, value, ordinal), asking, BitMap((ordinal,)))
@@ -254,9 +268,9 @@ class FanOut:
             some = rest if len(rest) <= COHORT_MAX else rest[:COHORT_MAX]
             rest = rest - some
             group = Group(
-                id=content.id, key=key, members=packed(some, len(some)), created_ms=content.at_ms, opened_ms=self.clock_ms,
-                window_ms=kind.window_ms or limits.window_ms, pace_ms=limits.update_every_ms, actors_max=limits.group_actors,
-                content=what.data, parts={},
+                id=content.id, key=key, members=packed(some, len(some)), created_ms=content.at_ms,
+                opened_ms=self.clock_ms, window_ms=kind.window_ms or limits.window_ms,
+                pace_ms=limits.update_every_ms, actors_max=limits.group_actors, content=what.data, parts={},
             )  # fmt: skip
             group.join(content.actor, content.object, what.data)
             cohorts.append(group)
@@ -277,7 +291,11 @@ class FanOut:
             return
         for group in list(cohorts):
             if group.open and not group.fresh:
-                read = [ordinal for ordinal in bitmap(group.members) if self.read_up_to.get(ordinal, -1) >= group.row_seq]
+                read = [
+                    ordinal
+                    for ordinal in bitmap(group.members)
+                    if self.read_up_to.get(ordinal, -1) >= group.row_seq
+                ]
                 if read:
                     self._close(group, BitMap(read))
 
@@ -323,7 +341,7 @@ class FanOut:
         heapq.heappush(self.pending, (group.out_ms + group.pace_ms, group.queued, group.born, group))
 
     def _update(self, group: Group, at_ms: int) -> None:
-        """Let the recipients know how the group stands. `at_ms`: now, or when it was due, whatever woke the shard since."""
+        """Let the recipients know how the group stands. `at_ms`: now, or when it was due, whatever woke us since."""
         announces = bool(group.fresh)
         prev_row_seq = -1 if group.retracted else group.row_seq
         row_seq = self.seq + 1 if announces else group.row_seq
@@ -388,7 +406,9 @@ class FanOut:
             if isinstance(told, Group):
                 if list(told.parts) == [actor]:
                     one = BitMap((ordinal,))
-                    self._retract_group(told if len(bitmap(told.members)) == 1 else self._split(told, one), "block")
+                    self._retract_group(
+                        told if len(bitmap(told.members)) == 1 else self._split(told, one), "block"
+                    )
             elif told.actor == actor:
                 self._retract(told.id, told.seq, "block", BitMap((ordinal,)))
                 rest = bitmap(told.members) - BitMap((ordinal,))
@@ -437,7 +457,9 @@ class FanOut:
             return
         followed = change.object or ""
         at_ms = effective_ms(change.occurred_at, self._record.timestamp_ms)
-        content = Content(change.id, "follow", change.user, followed, None, None, None, None, kind.importance, at_ms, None)
+        content = Content(
+            change.id, "follow", change.user, followed, None, None, None, None, kind.importance, at_ms, None
+        )
         audiences = [(kind.audience[0][1], BitMap((self.graph.names.ordinal(pack(followed)),)))]
         self._announce(Asking(happening(content, encode_body(content)), kind, self.clock_ms), audiences)
 
@@ -482,7 +504,9 @@ class FanOut:
                 for group in list(self.book.groups.get(id_, ())):
                     if group.open and group.row_seq == seq and sets.contains(group.members, ordinal):
                         self._read(group, ordinal)
-        self._emit_record(Mark(*_UNSTAMPED, change.user, change.verb or "", change.ids, change.seqs, change.up_to))
+        self._emit_record(
+            Mark(*_UNSTAMPED, change.user, change.verb or "", change.ids, change.seqs, change.up_to)
+        )
 
     def _wish(self, change: Change) -> None:
         self._emit_record(Wish(*_UNSTAMPED, encode_body(change)))
@@ -514,13 +538,28 @@ class FanOut:
 
     def _dead(self, reason: str, detail: str) -> None:
         index = len(self._out)
-        dead = Dead(ROUTED, self.partition, self._n, index, self._n, "", reason, detail, self.clock_ms, self._record.value)
+        dead = Dead(
+            ROUTED,
+            self.partition,
+            self._n,
+            index,
+            self._n,
+            "",
+            reason,
+            detail,
+            self.clock_ms,
+            self._record.value,
+        )
         self._out.append(Output(DEAD, 0, encode(dead), self._n, index))
 
     # Snapshots
 
     def dump(self) -> bytes:
-        pending = [list(entry[:3]) for entry in sorted(self.pending, key=lambda entry: entry[:3]) if self._is_due(entry)]
+        pending = [
+            list(entry[:3])
+            for entry in sorted(self.pending, key=lambda entry: entry[:3])
+            if self._is_due(entry)
+        ]
         return msgspec.msgpack.encode(
             {
                 "clock_ms": self.clock_ms,
@@ -528,7 +567,10 @@ class FanOut:
                 "rules": self.versions.dump(),
                 "graph": self.graph.dump(),
                 "book": self.book.dump(),
-                "open": [[*key, [group.born for group in cohorts if group.open]] for key, cohorts in self.book.open.items()],
+                "open": [
+                    [*key, [group.born for group in cohorts if group.open]]
+                    for key, cohorts in self.book.open.items()
+                ],
                 "pending": pending,
                 "read_up_to": self.read_up_to,
                 "taken": self.taken.dump(),
@@ -547,8 +589,12 @@ class FanOut:
         made.book = Book.load(tree["book"])
         groups = {told.born: told for told in made.book.order if isinstance(told, Group)}
         for kind, reason, value, ordinal, born in tree["open"]:
-            made.book.open[kind, reason, value, ordinal] = [groups[number] for number in born if number in groups]
-        made.pending = [(due, queued, born, groups[born]) for due, queued, born in tree["pending"] if born in groups]
+            made.book.open[kind, reason, value, ordinal] = [
+                groups[number] for number in born if number in groups
+            ]
+        made.pending = [
+            (due, queued, born, groups[born]) for due, queued, born in tree["pending"] if born in groups
+        ]
         made.read_up_to = tree["read_up_to"]
         made.taken = Taken.load(tree["taken"])
         made.last = tuple(tree["last"])

@@ -74,7 +74,9 @@ class Taken:
         if (n, index) <= last:
             return False
         if (prev_n, prev_index) != last:
-            raise Jump(f"source {source} put out {(n, index)} after {(prev_n, prev_index)}, but the last taken is {last}")
+            raise Jump(
+                f"source {source} put out {(n, index)} after {(prev_n, prev_index)}, but the last taken is {last}"
+            )
         self.pairs[source] = (n, index)
         return True
 
@@ -115,7 +117,9 @@ class Versions:
     def get(self, version: int) -> Rules:
         rules = self.of.get(version)
         if rules is None:
-            raise UnknownRules(f"rules version {version} has not entered this partition; it has {sorted(self.of)}")
+            raise UnknownRules(
+                f"rules version {version} has not entered this partition; it has {sorted(self.of)}"
+            )
         return rules
 
     def dump(self) -> list[Any]:

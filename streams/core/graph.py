@@ -19,7 +19,15 @@ Table = dict[bytes, Ordinals]
 Intern = Callable[[bytes], bytes]
 
 _NOBODY: Final = BitMap()
-TABLES: Final = ("followers", "mute_author", "mute_entity", "mute_thread", "mute_scope", "blocked_by", "blocking")
+TABLES: Final = (
+    "followers",
+    "mute_author",
+    "mute_entity",
+    "mute_thread",
+    "mute_scope",
+    "blocked_by",
+    "blocking",
+)
 
 
 class Names:
@@ -103,8 +111,8 @@ class Graph:
         self.blocking: Table = {}
         """author → recipients whom they blocked"""
         self.announced = HashSet()
-        """(follower, followed) of follows announced to a user of this shard: following twice announces once. A collision
-        of hashes would leave one follow unannounced; it needs 2⁶⁴ luck."""
+        """(follower, followed) of follows announced to a user of this shard: following twice announces once. If two
+        share a hash, one goes unannounced; `hashes.py` says how likely that is."""
         self.wishes = Wishes()
 
     def add(self, table: Table, key: bytes, ordinal: int) -> bool:
@@ -123,7 +131,9 @@ class Graph:
 
     def apart(self, ordinal: int, other: bytes) -> bool:
         """Whether either has blocked the other."""
-        return sets.contains(self.blocked_by.get(other), ordinal) or sets.contains(self.blocking.get(other), ordinal)
+        return sets.contains(self.blocked_by.get(other), ordinal) or sets.contains(
+            self.blocking.get(other), ordinal
+        )
 
     def announce_follow(self, follower: bytes, followed: bytes) -> bool:
         """Whether the follow is to be announced: not across a block, and not twice."""
@@ -143,7 +153,10 @@ class Graph:
         return {
             "names": self.names.packed,
             "announced": self.announced.dump(),
-            "wishes": [[ordinal, [[i.kind, i.channel, i.scope, i.value] for i in items]] for ordinal, items in self.wishes.items.items()],
+            "wishes": [
+                [ordinal, [[i.kind, i.channel, i.scope, i.value] for i in items]]
+                for ordinal, items in self.wishes.items.items()
+            ],
             **{table: sets.dumped(getattr(self, table)) for table in TABLES},
         }
 
@@ -158,5 +171,3 @@ class Graph:
         for table in TABLES:
             setattr(made, table, {intern(key): value for key, value in sets.loaded(tree[table]).items()})
         return made
-
-

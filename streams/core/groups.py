@@ -13,9 +13,13 @@ from pyroaring import BitMap
 
 from fanbell.streams.core.sets import Ordinals, bitmap, packed
 
-RECENT: Final = 16  # contents kept per group, so that it can show an earlier activity when the latest is undone
+RECENT: Final = (
+    16  # contents kept per group, so that it can show an earlier activity when the latest is undone
+)
 LATEST: Final = 3  # actors shown by name
-PARTS_PER_ACTOR: Final = 4  # a group is closed at this many times its distinct actors: one actor may comment often
+PARTS_PER_ACTOR: Final = (
+    4  # a group is closed at this many times its distinct actors: one actor may comment often
+)
 
 Key = tuple[str, str, str, int]
 """(kind, reason, value of what it groups by, ordinal where it groups by recipient, else -1)"""
@@ -66,7 +70,9 @@ class Group(msgspec.Struct, gc=False, eq=False):
 
     def takes(self, clock_ms: int) -> bool:
         """Whether it still grows."""
-        return self.open and clock_ms - self.opened_ms < self.window_ms and (not self.read or bool(self.fresh))
+        return (
+            self.open and clock_ms - self.opened_ms < self.window_ms and (not self.read or bool(self.fresh))
+        )
 
     def has(self, actor: str, object_: str) -> bool:
         return object_ in self.parts.get(actor, ())
@@ -139,8 +145,8 @@ class Group(msgspec.Struct, gc=False, eq=False):
         tree["key"] = tuple(tree["key"])
         if not isinstance(tree["members"], int):
             tree["members"] = packed(tree["members"], len(tree["members"]))
-        tree["undone"] = {(actor, object_): None for actor, object_ in tree["undone"]}
-        tree["fresh"] = {(actor, object_): None for actor, object_ in tree["fresh"]}
+        tree["undone"] = dict.fromkeys(tree["undone"])
+        tree["fresh"] = dict.fromkeys(tree["fresh"])
         return cls(**tree)
 
 

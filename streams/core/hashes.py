@@ -78,7 +78,7 @@ class HashSet:
 
 
 class _Generation:
-    """Ids used in one stretch of fold time, frozen: sorted hashes and, in the same order, what came with each and when."""
+    """Ids used in one stretch of fold time, frozen: sorted hashes and, in their order, what came with each and when."""
 
     def __init__(self, ids: "array[int]", bodies: "array[int]", times: "array[int]") -> None:
         self.ids, self.bodies, self.times = ids, bodies, times
@@ -124,13 +124,18 @@ class RecentIds:
         if not self._young:
             self._young_since_ms = now_ms
         self._young[value] = (body, now_ms)
-        if len(self._young) >= max(1, self.at_most // 16) or now_ms - self._young_since_ms >= self.keep_ms // 16 > 0:
+        if (
+            len(self._young) >= max(1, self.at_most // 16)
+            or now_ms - self._young_since_ms >= self.keep_ms // 16 > 0
+        ):
             self._freeze(now_ms)
 
     def expire(self, now_ms: int) -> None:
         """Forget the generations whose last id is `keep_ms` old, and those beyond the number."""
         dropped = False
-        while self._old and (self._old[0].last_ms + self.keep_ms <= now_ms or len(self) - len(self._old[0].ids) >= self.at_most):
+        while self._old and (
+            self._old[0].last_ms + self.keep_ms <= now_ms or len(self) - len(self._old[0].ids) >= self.at_most
+        ):
             self._old.popleft()
             dropped = True
         if dropped:
@@ -149,7 +154,7 @@ class RecentIds:
         """The ids in values that msgpack knows."""
         return [
             self.at_most, self.keep_ms, self._young, self._young_since_ms,
-            [[part.tobytes() for part in (generation.ids, generation.bodies, generation.times)] for generation in self._old],
+            [[part.tobytes() for part in (old.ids, old.bodies, old.times)] for old in self._old],
         ]  # fmt: skip
 
     @classmethod

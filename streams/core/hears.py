@@ -71,7 +71,9 @@ def preference(graph: Graph, asking: Asking, asked: BitMap) -> BitMap:
     kind = asking.kind
     if kind.mandatory:
         return NOBODY
-    return graph.wishes.unwilling(asked, kind.name, "inbox", asking.what.content.scope, "inbox" in kind.channels)
+    return graph.wishes.unwilling(
+        asked, kind.name, "inbox", asking.what.content.scope, "inbox" in kind.channels
+    )
 
 
 class Rule(NamedTuple):

@@ -172,7 +172,9 @@ def parse_rules(source: str, version: int = 0) -> Rules:
         raise lines.bad(("kinds",), "declare at least one kind, such as [kinds.post]")
     if len(kinds_tree) > KINDS_MAX:
         raise lines.bad(("kinds",), f"has {len(kinds_tree)} kinds, at most {KINDS_MAX} are allowed")
-    kinds = {name: _kind(lines, name, _table(lines, ("kinds", name), kind)) for name, kind in kinds_tree.items()}
+    kinds = {
+        name: _kind(lines, name, _table(lines, ("kinds", name), kind)) for name, kind in kinds_tree.items()
+    }
     for kind in kinds.values():
         if kind.undoes is not None and kind.undoes not in kinds:
             raise lines.bad(("kinds", kind.name, "undoes"), f"names {kind.undoes!r}, which is not declared")
@@ -181,7 +183,9 @@ def parse_rules(source: str, version: int = 0) -> Rules:
         for locale, table in _table(lines, ("locales",), tree.get("locales", {})).items()
     }
     people.setdefault("en", ("{0}", "{0} and {1}", "{0} and {n} others"))
-    return Rules(version, source, _limits(lines, _table(lines, ("limits",), tree.get("limits", {}))), kinds, people)
+    return Rules(
+        version, source, _limits(lines, _table(lines, ("limits",), tree.get("limits", {}))), kinds, people
+    )
 
 
 class _Lines:
@@ -195,7 +199,9 @@ class _Lines:
                 table = self._path(header[1])
                 for depth in range(1, len(table) + 1):
                     self.of.setdefault(table[:depth], number)
-            elif pair := re.match(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", line):
+            elif pair := re.match(
+                r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", line
+            ):
                 path = table + self._path(pair[1])
                 for depth in range(len(table) + 1, len(path) + 1):
                     self.of.setdefault(path[:depth], number)
@@ -205,7 +211,9 @@ class _Lines:
         return tuple(part.strip("\"'") for part in re.findall(r"""[\w-]+|"[^"]*"|'[^']*'""", text))
 
     def bad(self, path: tuple[str, ...], message: str) -> BadRules:
-        line = next((self.of[path[:depth]] for depth in range(len(path), 0, -1) if path[:depth] in self.of), 1)
+        line = next(
+            (self.of[path[:depth]] for depth in range(len(path), 0, -1) if path[:depth] in self.of), 1
+        )
         return BadRules(line, ".".join(path), message)
 
 
@@ -218,7 +226,9 @@ def _table(lines: _Lines, path: tuple[str, ...], value: object) -> dict[str, Any
 def _limits(lines: _Lines, table: dict[str, Any]) -> Limits:
     for key, value in table.items():
         if key not in Limits.__dataclass_fields__:
-            raise lines.bad(("limits", key), f"unknown limit; known are {', '.join(Limits.__dataclass_fields__)}")
+            raise lines.bad(
+                ("limits", key), f"unknown limit; known are {', '.join(Limits.__dataclass_fields__)}"
+            )
         least = 0 if key == "update_every_ms" else 1
         if type(value) is not int or not least <= value <= 10**12:
             raise lines.bad(("limits", key), f"must be a whole number from {least} to 10**12")
@@ -229,7 +239,9 @@ def _people(lines: _Lines, locale: str, table: dict[str, Any]) -> tuple[str, str
     path = ("locales", locale, "people")
     forms = table.get("people")
     if not isinstance(forms, list) or len(forms) != 3 or not all(isinstance(form, str) for form in forms):
-        raise lines.bad(path, 'must be three strings: for one, two and more people, such as "{0} and {n} others"')
+        raise lines.bad(
+            path, 'must be three strings: for one, two and more people, such as "{0} and {n} others"'
+        )
     try:
         for form in forms:
             form.format("A", "B", n=2)
@@ -273,7 +285,9 @@ def _kind(lines: _Lines, name: str, table: dict[str, Any]) -> Kind:
     if undoes is not None and (not isinstance(undoes, str) or undoes == name):
         raise lines.bad((*path, "undoes"), "must name another kind")
     channels = table.get("channels", ["inbox"])
-    if not isinstance(channels, list) or not all(isinstance(channel, str) and _NAME.fullmatch(channel) for channel in channels):
+    if not isinstance(channels, list) or not all(
+        isinstance(channel, str) and _NAME.fullmatch(channel) for channel in channels
+    ):
         raise lines.bad((*path, "channels"), 'must be an array of channels, such as ["inbox", "push"]')
     if name == "follow" and not flag("change"):
         raise lines.bad((*path, "change"), "must be true for follow: it changes the graph")

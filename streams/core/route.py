@@ -92,7 +92,13 @@ class Route:
             item = self._read(record.value)
         except (Undecodable, Invalid) as error:
             self._advance(record.timestamp_ms)
-            self._dead(record.offset, "", "undecodable" if isinstance(error, Undecodable) else "invalid", str(error), record.value)
+            self._dead(
+                record.offset,
+                "",
+                "undecodable" if isinstance(error, Undecodable) else "invalid",
+                str(error),
+                record.value,
+            )
             return self._out
         if type(item) is Activity:
             self._activity(item, record)
@@ -112,7 +118,13 @@ class Route:
             self._advance(item.time_ms)
         else:
             self._advance(record.timestamp_ms)
-            self._dead(record.offset, "", "misplaced", f"a {type(item).__name__} does not belong into {ACTIVITIES}", record.value)
+            self._dead(
+                record.offset,
+                "",
+                "misplaced",
+                f"a {type(item).__name__} does not belong into {ACTIVITIES}",
+                record.value,
+            )
         return self._out
 
     def due_ms(self) -> int | None:
@@ -151,7 +163,13 @@ class Route:
         rules = self.versions.newest
         faults = rules.faults(activity)
         if faults:
-            self._dead(record.offset, activity.id, "invalid", "; ".join(f"{name}: {text}" for name, text in faults), record.value)
+            self._dead(
+                record.offset,
+                activity.id,
+                "invalid",
+                "; ".join(f"{name}: {text}" for name, text in faults),
+                record.value,
+            )
             return
         plain = record.value[10:] if record.value[:1] != b"{" else encode_body(activity)
         body = hash64(plain)
@@ -161,7 +179,13 @@ class Route:
             used = self.waiting_ids.get(activity.id)
         if used is not None:
             if used != body:
-                self._dead(record.offset, activity.id, "id_reused", "this id was used before with another body", record.value)
+                self._dead(
+                    record.offset,
+                    activity.id,
+                    "id_reused",
+                    "this id was used before with another body",
+                    record.value,
+                )
             return
         if activity.kind in kinds.GRAPH:
             self.used.put(key, body, self.clock_ms)
@@ -191,8 +215,16 @@ class Route:
     def _wait(self, entity: str, item: Waiting) -> None:
         limits = self.versions.newest.limits
         queue = self.waiting.get(entity)
-        if (queue is not None and len(queue) >= limits.waiting_per_entity) or len(self.waiting_ids) >= limits.waiting_per_partition:
-            self._dead(item.offset, item.activity.id, "waiting_full", f"too many activities wait for unknown entities ({entity!r})", encode(item.activity))
+        if (queue is not None and len(queue) >= limits.waiting_per_entity) or len(
+            self.waiting_ids
+        ) >= limits.waiting_per_partition:
+            self._dead(
+                item.offset,
+                item.activity.id,
+                "waiting_full",
+                f"too many activities wait for unknown entities ({entity!r})",
+                encode(item.activity),
+            )
             return
         item.deadline_ms = self.clock_ms + limits.waiting_ms
         if queue is None:
@@ -216,10 +248,17 @@ class Route:
             self._drop(activity, own_ms, "deleted")
             return True
         if kind is None:
-            return self._delete(activity, entity, known, own_ms) if activity.kind == kinds.DELETE else self._undeclared(activity, own_ms)
+            return (
+                self._delete(activity, entity, known, own_ms)
+                if activity.kind == kinds.DELETE
+                else self._undeclared(activity, own_ms)
+            )
         if kind.undoes is not None:
             content = self._content(activity, kind.undoes, known[1] if known else None, own_ms)
-            self._ask(range(self.partitions), Ask(self.versions.newest.version, self.clock_ms, "undo", None, content, []))
+            self._ask(
+                range(self.partitions),
+                Ask(self.versions.newest.version, self.clock_ms, "undo", None, content, []),
+            )
             return True
         if kind.creates and entity == activity.object:
             if known is None:
@@ -251,13 +290,16 @@ class Route:
         self.entities[entity] = (owner, thread, True)
         self._retract(activity, thread, own_ms)
         if thread != entity:
-            # What its thread heard was told at the thread's home, which may be behind us: there it is taken back in turn.
+            # What its thread heard was told at the thread's home, which may be behind: there it is taken back in turn.
             self._send_home(activity, owner, thread, own_ms)
         return True
 
     def _retract(self, activity: Activity, thread: str, own_ms: int) -> None:
         content = self._content(activity, activity.kind, thread, own_ms)
-        self._ask(range(self.partitions), Ask(self.versions.newest.version, self.clock_ms, "retract", None, content, []))
+        self._ask(
+            range(self.partitions),
+            Ask(self.versions.newest.version, self.clock_ms, "retract", None, content, []),
+        )
 
     def _learn(self, entity: str, owner: str, thread: str, release: bool = True) -> None:
         """Who is seen first to own an entity owns it."""
@@ -273,7 +315,9 @@ class Route:
 
     # Threads
 
-    def _finish(self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int, part: Part) -> None:
+    def _finish(
+        self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int, part: Part
+    ) -> None:
         """Tell, take part in the thread, and let the new entity be known at its own partition."""
         self._announce(activity, kind, owner, thread, own_ms, part)
         if kind.joins_thread:
@@ -285,7 +329,9 @@ class Route:
         if kind.creates:
             partition = partition_of(activity.object, self.partitions)
             index, prev = self._next(ACTIVITIES, partition)
-            fact = Fact(self.partition, self._n, index, *prev, activity.object, activity.actor, thread, self.clock_ms)
+            fact = Fact(
+                self.partition, self._n, index, *prev, activity.object, activity.actor, thread, self.clock_ms
+            )
             self._put(ACTIVITIES, partition, encode(fact), index)
 
     def _forward(self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int) -> None:
@@ -302,7 +348,17 @@ class Route:
         index, prev = self._next(ACTIVITIES, partition)
         resolved = msgspec.structs.replace(activity, owner=owner, occurred_at=own_ms)
         version = self.versions.newest.version
-        forward = Forward(self.partition, self._n, index, *prev, owner or "", thread, self.clock_ms, version, encode_body(resolved))
+        forward = Forward(
+            self.partition,
+            self._n,
+            index,
+            *prev,
+            owner or "",
+            thread,
+            self.clock_ms,
+            version,
+            encode_body(resolved),
+        )
         self._put(ACTIVITIES, partition, encode(forward), index)
 
     def _home(self, forward: Forward) -> None:
@@ -316,8 +372,13 @@ class Route:
 
     # Commands
 
-    def _announce(self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int, part: Part) -> None:
-        """Ask the partitions of those concerned to tell them. `part`: all, all but the thread (near), or the thread (far)."""
+    def _announce(
+        self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int, part: Part
+    ) -> None:
+        """Ask the partitions of those concerned to tell them.
+
+        `part`: all, all but the thread (near), or the thread (far).
+        """
         follows: list[Audience] = []
         named: dict[int, dict[str, list[str]]] = {}
 
@@ -347,13 +408,20 @@ class Route:
         version = self.versions.newest.version
         content = self._content(activity, kind.name, thread, own_ms, kind)
         if follows:
-            self._ask((p for p in range(self.partitions) if p not in named), Ask(version, self.clock_ms, "announce", None, content, follows))
+            self._ask(
+                (p for p in range(self.partitions) if p not in named),
+                Ask(version, self.clock_ms, "announce", None, content, follows),
+            )
         for partition in sorted(named):
-            audiences = follows + [Audience(reason, None, users) for reason, users in named[partition].items()]
+            audiences = follows + [
+                Audience(reason, None, users) for reason, users in named[partition].items()
+            ]
             audiences.sort(key=lambda audience: RANK[audience.reason])
             self._ask((partition,), Ask(version, self.clock_ms, "announce", None, content, audiences))
 
-    def _content(self, activity: Activity, kind: str, thread: str | None, own_ms: int, rules: Kind | None = None) -> bytes:
+    def _content(
+        self, activity: Activity, kind: str, thread: str | None, own_ms: int, rules: Kind | None = None
+    ) -> bytes:
         expires_at = activity.expires_at
         if rules is not None and rules.expires_after_ms is not None:
             after = own_ms + rules.expires_after_ms
@@ -384,7 +452,18 @@ class Route:
 
     def _dead(self, offset: int, id_: str, reason: str, detail: str, value: bytes) -> None:
         index = len(self._out)
-        dead = Dead(ACTIVITIES, self.partition, offset, index, self._n, id_, reason, detail[:DETAIL_MAX], self.clock_ms, value)
+        dead = Dead(
+            ACTIVITIES,
+            self.partition,
+            offset,
+            index,
+            self._n,
+            id_,
+            reason,
+            detail[:DETAIL_MAX],
+            self.clock_ms,
+            value,
+        )
         self._put(DEAD, 0, encode(dead), index)
 
     def _next(self, topic: str, partition: int) -> tuple[int, tuple[int, int]]:
@@ -408,7 +487,19 @@ class Route:
                 "members": {root: list(members) for root, members in self.members.items()},
                 "used": self.used.dump(),
                 "waiting": [
-                    [entity, [[item.offset, encode_body(item.activity), item.body, item.own_ms, item.deadline_ms] for item in queue]]
+                    [
+                        entity,
+                        [
+                            [
+                                item.offset,
+                                encode_body(item.activity),
+                                item.body,
+                                item.own_ms,
+                                item.deadline_ms,
+                            ]
+                            for item in queue
+                        ],
+                    ]
                     for entity, queue in self.waiting.items()
                 ],
                 "deadlines": [deadline for deadline in self.deadlines if self._waits(deadline)],

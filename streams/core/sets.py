@@ -11,7 +11,9 @@ from pyroaring import BitMap
 Ordinals = int | tuple[int, ...] | BitMap
 K = TypeVar("K")
 
-TUPLE_MAX: Final = 12  # a tuple of 12 takes 136 bytes, a bitmap of 12 at least 150; insertion copies, so not many more
+TUPLE_MAX: Final = (
+    12  # a tuple of 12 takes 136 bytes, a bitmap of 12 at least 150; insertion copies, so not many more
+)
 
 
 def bitmap(value: Ordinals | None) -> BitMap:
@@ -61,7 +63,7 @@ def discard(table: dict[K, Ordinals], key: K, ordinal: int) -> bool:
         del table[key]
     elif type(value) is BitMap:
         value.remove(ordinal)
-        if len(value) <= TUPLE_MAX // 2:  # half, so that a set at the border does not change form at every step
+        if len(value) <= TUPLE_MAX // 2:  # half: a set at the border does not change form at every step
             table[key] = packed(value, len(value))
     else:
         rest = tuple(member for member in value if member != ordinal)  # type: ignore[union-attr]
@@ -71,12 +73,21 @@ def discard(table: dict[K, Ordinals], key: K, ordinal: int) -> bool:
 
 def dumped(table: dict[K, Ordinals]) -> dict[K, int | list[int] | bytes]:
     """The table in values that msgpack knows."""
-    return {key: value if type(value) is int else list(value) if type(value) is tuple else value.serialize() for key, value in table.items()}  # type: ignore[union-attr]
+    return {key: _dumped(value) for key, value in table.items()}
+
+
+def _dumped(value: Ordinals) -> int | list[int] | bytes:
+    if isinstance(value, BitMap):
+        return bytes(value.serialize())
+    return value if isinstance(value, int) else list(value)
 
 
 def loaded(table: dict[K, int | list[int] | bytes]) -> dict[K, Ordinals]:
     """The reverse of `dumped`."""
-    return {
-        key: value if isinstance(value, int) else tuple(value) if isinstance(value, list) else BitMap.deserialize(value)
-        for key, value in table.items()
-    }
+    return {key: _loaded(value) for key, value in table.items()}
+
+
+def _loaded(value: int | list[int] | bytes) -> Ordinals:
+    if isinstance(value, bytes):
+        return BitMap.deserialize(value)
+    return value if isinstance(value, int) else tuple(value)

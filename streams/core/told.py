@@ -67,7 +67,7 @@ class Book:
                 found.append(group)
 
     def left(self, group: Group, parts: list[tuple[str, str]]) -> None:
-        """These (actor, object) are no longer in `group`: it is not found by them any more, unless by others of its parts."""
+        """These (actor, object) have left `group`: it is found by them no more, unless by others of its parts."""
         entities = self._entities(group)
         for actor, object_ in parts:
             if actor not in group.parts:

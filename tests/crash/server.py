@@ -42,7 +42,9 @@ class Countdown:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _around(method: Callable[..., Any], countdown: Countdown, after: bool, is_async: bool) -> Callable[..., Any]:
+def _around(
+    method: Callable[..., Any], countdown: Countdown, after: bool, is_async: bool
+) -> Callable[..., Any]:
     if is_async:
 
         async def dying_async(*args: Any, **kwargs: Any) -> Any:

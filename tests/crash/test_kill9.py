@@ -29,7 +29,9 @@ class Town:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.followers = {author: self.random.sample([u for u in USERS if u != author], 8) for author in USERS}
+        self.followers = {
+            author: self.random.sample([u for u in USERS if u != author], 8) for author in USERS
+        }
         self.posts: list[tuple[str, str]] = []
         self.likes: dict[str, set[str]] = {}
         self.expected: dict[str, dict[str, Any]] = {user: {} for user in USERS}
@@ -38,7 +40,7 @@ class Town:
 
     def follows(self) -> list[dict[str, Any]]:
         edges = [(follower, author) for author, followers in self.followers.items() for follower in followers]
-        for follower, author in edges:
+        for _, author in edges:
             row = self.expected[author].setdefault("follow", {"kind": "follow", "count": 0})
             row["count"] += 1
         return [{"id": f"f-{a}-{b}", "kind": "follow", "actor": a, "object": b} for a, b in edges]
@@ -60,7 +62,11 @@ class Town:
         self.posts.append((f"p{self.number}", actor))
         for user in dict.fromkeys((*self.followers[actor], *mentions)):
             if user != actor:
-                self.expected[user][id_] = {"kind": "post", "reason": "mention" if user in mentions else "post", "count": 1}
+                self.expected[user][id_] = {
+                    "kind": "post",
+                    "reason": "mention" if user in mentions else "post",
+                    "count": 1,
+                }
                 self.order[user].append(id_)
         return {"id": id_, "kind": "post", "actor": actor, "object": f"p{self.number}", "mentions": mentions}
 
@@ -82,7 +88,9 @@ class Server:
     async def live(self, ready: asyncio.Event, done: asyncio.Event) -> None:
         while self.plan:
             point = self.plan.pop()
-            passes = self.random.randint(1, {"route": 600, "fan_out": 2500}.get(point, 3 if "snapshot" in point else 25))
+            passes = self.random.randint(
+                1, {"route": 600, "fan_out": 2500}.get(point, 3 if "snapshot" in point else 25)
+            )
             await self._start({"FANBELL_TEST_CRASH": f"{point}:{passes}"})
             ready.set()
             assert self.process is not None
@@ -147,8 +155,12 @@ class Socket:
     async def run(self) -> None:
         while True:
             try:
-                async with websockets.connect(self.url, subprotocols=["fanbell.v1"], max_size=None) as connection:  # type: ignore[list-item]
-                    await connection.send(json.dumps({"type": "connect", "user": self.user, "cursor": self.cursor}))
+                async with websockets.connect(
+                    self.url, subprotocols=["fanbell.v1"], max_size=None
+                ) as connection:  # type: ignore[list-item]
+                    await connection.send(
+                        json.dumps({"type": "connect", "user": self.user, "cursor": self.cursor})
+                    )
                     async for text in connection:
                         self.hear(json.loads(text))
             except (OSError, websockets.WebSocketException):
@@ -193,7 +205,13 @@ def as_expected(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows in the form of `Town.expected`."""
     shown: dict[str, Any] = {}
     for item in items:
-        key = "follow" if item["kind"] == "follow" else f"like {item['object']}" if item["kind"] == "like" else item["id"]
+        key = (
+            "follow"
+            if item["kind"] == "follow"
+            else f"like {item['object']}"
+            if item["kind"] == "like"
+            else item["id"]
+        )
         assert key not in shown, f"{key} is there twice"
         shown[key] = {"kind": item["kind"], "count": item["count"]}
         if item["kind"] == "post":
@@ -241,14 +259,18 @@ async def story(folder: Path) -> None:
         async with asyncio.timeout(10):
             for one in sockets:
                 want = {item["id"]: item["count"] for item in (await whole_inbox(client, one.user))[0]}
-                while {id_: row["count"] for id_, row in one.rows.items()} != want and one.fresh == 1:
+                while {id_: row["count"] for id_, row in one.rows.items()} != want and one.fresh == 1:  # noqa: ASYNC110 - another process sends them
                     await asyncio.sleep(0.05)  # until the last frames are in
         for one in sockets:
-            assert one.resumed >= 8, "a socket goes on from its cursor (in a short life it finds no open port)"
+            assert one.resumed >= 8, (
+                "a socket goes on from its cursor (in a short life it finds no open port)"
+            )
             assert one.fresh == 1, "only the first page was fresh"
             assert len(one.told) == len(set(one.told)), f"a socket of {one.user} heard something twice"
             posts = [id_ for id_, _ in one.told if id_ in set(town.order[one.user])]
-            assert posts == town.order[one.user], f"a socket of {one.user} heard the posts in order, each once"
+            assert posts == town.order[one.user], (
+                f"a socket of {one.user} heard the posts in order, each once"
+            )
     for task in listening:
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)

@@ -38,7 +38,18 @@ async def write(folder: Path) -> None:
     )
     await backend.settle(30)
     rows = await backend.store.rows("bob")
-    await backend.change([Change("k1", "mark", "bob", verb="read", ids=["a1"], seqs=[row.seq for row in rows if row.kind == "post"][-1:])])
+    await backend.change(
+        [
+            Change(
+                "k1",
+                "mark",
+                "bob",
+                verb="read",
+                ids=["a1"],
+                seqs=[row.seq for row in rows if row.kind == "post"][-1:],
+            )
+        ]
+    )
     await backend.settle(30)
     await backend.stop()
 

@@ -11,7 +11,9 @@ from fanbell.infra.settings import Settings
 from fanbell.projections.store import READ
 from fanbell.schemas.records import Activity
 
-FOLDERS = sorted(path for path in Path(__file__).parent.iterdir() if path.is_dir() and not path.name.startswith("_"))
+FOLDERS = sorted(
+    path for path in Path(__file__).parent.iterdir() if path.is_dir() and not path.name.startswith("_")
+)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -26,7 +28,11 @@ def test_a_folder_of_that_version_opens_and_goes_on(folder: Path, tmp_path: Path
         await backend.start()
         store = backend.store
         bob = await store.rows("bob")
-        assert [(row.kind, bool(row.flags & READ)) for row in bob] == [("post", False), ("reply", False), ("post", True)]
+        assert [(row.kind, bool(row.flags & READ)) for row in bob] == [
+            ("post", False),
+            ("reply", False),
+            ("post", True),
+        ]
         assert {row.kind for row in await store.rows("ana")} == {"follow", "like", "comment"}
         assert [row.kind for row in await store.rows("eve")] == ["reply"]
         assert await store.listed("bob", "mutes", None, 10) == ["author:rowdy"]
@@ -36,8 +42,12 @@ def test_a_folder_of_that_version_opens_and_goes_on(folder: Path, tmp_path: Path
         trace = await backend.trace("a6")
         assert trace is not None
         assert trace.state == "waiting"
-        assert await backend.publish([Activity("a1", "post", "ana", "p1", data=b'{"title":"One"}')]) == ["duplicate"]
-        await backend.publish([Activity("a8", "post", "ana", "p3"), Activity("a9", "post", "eve", "nobody-posted-this")])
+        assert await backend.publish([Activity("a1", "post", "ana", "p1", data=b'{"title":"One"}')]) == [
+            "duplicate"
+        ]
+        await backend.publish(
+            [Activity("a8", "post", "ana", "p3"), Activity("a9", "post", "eve", "nobody-posted-this")]
+        )
         assert await backend.settle(30)
         assert len(await store.rows("bob")) == 4
         assert [row.kind for row in await store.rows("eve")] == ["like", "reply"]

@@ -120,7 +120,10 @@ def test_bad_rules_leave_the_running_ones(tmp_path: Path) -> None:
         with pytest.raises(BadRules):
             await backend.apply_rules("[kinds.post]\naudience = 3\n")
         assert backend.rules is before
-        await backend.apply_rules(default_source() + '\n[kinds.job]\ncreates = true\naudience = [{ to = "followers_of_scope", reason = "post" }]\n')
+        await backend.apply_rules(
+            default_source()
+            + '\n[kinds.job]\ncreates = true\naudience = [{ to = "followers_of_scope", reason = "post" }]\n'
+        )
         await backend.change([Change("f", "follow", "bob", object="acme")])
         await backend.publish([Activity("j1", "job", "ana", "job1", scope="acme")])
         assert await backend.settle(10)
@@ -136,9 +139,15 @@ def test_too_long_a_backlog_is_refused(tmp_path: Path) -> None:
 
     async def story(backend: Embedded) -> None:
         activities = [Activity(f"a{n}", "post", "ana", f"p{n}") for n in range(500)]
+
+        async def publish_for_ever() -> None:
+            for batch in range(1_000):
+                await backend.publish(
+                    [Activity(f"{batch}.{a.id}", a.kind, a.actor, f"{batch}.{a.object}") for a in activities]
+                )
+
         with pytest.raises(Busy) as caught:
-            for batch in range(100):
-                await backend.publish([Activity(f"{batch}.{a.id}", a.kind, a.actor, f"{batch}.{a.object}") for a in activities])
+            await publish_for_ever()
         assert caught.value.retry_after_s >= 1
 
     live(tmp_path, story, backlog_max=10)
@@ -174,7 +183,9 @@ def test_a_store_that_was_lost_is_filled_from_the_log(tmp_path: Path) -> None:
     import sqlite3
 
     connection = sqlite3.connect(tmp_path / "fanbell.db")
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'log%' AND name != 'meta'").fetchall():
+    for (name,) in connection.execute(
+        "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'log%' AND name != 'meta'"
+    ).fetchall():
         connection.execute(f"DELETE FROM {name}")
     connection.commit()
     connection.close()

@@ -13,7 +13,22 @@ import websockets
 
 from tests.infra.up_process import Up, fanbell_up
 
-NASTY = ["a/b", "..", ".", "%2F", "100%", "a b", "ćiro", "🦊", "?#&=", "'\"<script>", "\u202e", "a+b", "\u2028", "x" * 256]
+NASTY = [
+    "a/b",
+    "..",
+    ".",
+    "%2F",
+    "100%",
+    "a b",
+    "ćiro",
+    "🦊",
+    "?#&=",
+    "'\"<script>",
+    "\u202e",
+    "a+b",
+    "\u2028",
+    "x" * 256,
+]
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -27,7 +42,16 @@ async def raw(up: Up, method: str, target: str, body: Any = None) -> Any:
     host, _, port = up.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     data = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {target} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+    lines = (
+        f"{method} {target} HTTP/1.1",
+        f"Host: {host}:{port}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(data)}",
+        "Connection: close",
+        "",
+        "",
+    )
+    head = "\r\n".join(lines)
     writer.write(head.encode() + data)
     answer = await reader.read()
     writer.close()
@@ -49,8 +73,19 @@ def test_ids_of_every_sort_go_through_every_call(tmp_path: Path, other: str) -> 
             await raw(up, "PUT", path("users", user), {"name": user[:100]})
             await raw(up, "PUT", path("users", user, "mutes", f"scope:{post}"))
             await raw(up, "PUT", path("users", user, "blocks", post))
-            await raw(up, "PUT", path("users", user, "preferences"), {"items": [{"kind": "like", "scope": post, "value": "off"}]})
-            activity = {"id": f"{post}-id", "kind": "post", "actor": author, "object": post, "data": {"title": user}}
+            await raw(
+                up,
+                "PUT",
+                path("users", user, "preferences"),
+                {"items": [{"kind": "like", "scope": post, "value": "off"}]},
+            )
+            activity = {
+                "id": f"{post}-id",
+                "kind": "post",
+                "actor": author,
+                "object": post,
+                "data": {"title": user},
+            }
             await raw(up, "POST", "/v1/activities", activity)
             await raw(up, "PUT", path("users", user), {"name": user[:100]})  # waits until all before it shows
             page = await raw(up, "GET", path("users", user, "notifications"))
@@ -85,11 +120,16 @@ def test_what_is_read_on_one_device_is_read_on_the_other(tmp_path: Path) -> None
         async with httpx.AsyncClient(base_url=up.url) as client:
             await client.put("/v1/users/bob/follows/ana")
             edge = up.told["edge"]
-            async with websockets.connect(edge, subprotocols=["fanbell.v1"]) as phone, websockets.connect(edge, subprotocols=["fanbell.v1"]) as laptop:  # type: ignore[list-item]
+            async with (
+                websockets.connect(edge, subprotocols=["fanbell.v1"]) as phone,
+                websockets.connect(edge, subprotocols=["fanbell.v1"]) as laptop,
+            ):  # type: ignore[list-item]
                 for device in (phone, laptop):
                     await device.send(json.dumps({"type": "connect", "user": "bob"}))
                     await until(device, "page")
-                await client.post("/v1/activities", json={"id": "a1", "kind": "post", "actor": "ana", "object": "p1"})
+                await client.post(
+                    "/v1/activities", json={"id": "a1", "kind": "post", "actor": "ana", "object": "p1"}
+                )
                 for device in (phone, laptop):
                     item = (await until(device, "notification"))["item"]
                     assert (item["id"], item["text"], item["read"]) == ("a1", "ana posted", False)
@@ -103,7 +143,9 @@ def test_what_is_read_on_one_device_is_read_on_the_other(tmp_path: Path) -> None
         asyncio.run(story(up))
 
 
-def test_with_a_secret_a_token_is_needed_and_reaches_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_secret_a_token_is_needed_and_reaches_only_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     Without a token nothing is answered; with one, a user's own inbox is and another's is not.
     """
@@ -125,11 +167,15 @@ def test_it_stops_on_sigterm_and_goes_on_where_it_was(tmp_path: Path) -> None:
     """
     activity = {"id": "a1", "kind": "mention", "actor": "ana", "object": "p1", "mentions": ["bob"]}
     with fanbell_up(tmp_path) as up:
-        assert httpx.post(f"{up.url}/v1/activities", json=activity).json()["results"][0]["status"] == "accepted"
+        assert (
+            httpx.post(f"{up.url}/v1/activities", json=activity).json()["results"][0]["status"] == "accepted"
+        )
         assert up.end() == 0
     with fanbell_up(tmp_path) as up:
         assert [item["id"] for item in up.heard("bob")] == ["a1"]
-        assert httpx.post(f"{up.url}/v1/activities", json=activity).json()["results"][0]["status"] == "duplicate"
+        assert (
+            httpx.post(f"{up.url}/v1/activities", json=activity).json()["results"][0]["status"] == "duplicate"
+        )
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(30) == 0
 

@@ -235,7 +235,11 @@ def test_what_cannot_be_read_is_dead_and_the_stream_goes_on() -> None:
     A bad record becomes a dead letter with its bytes; notices keep their places.
     """
     shard = Shard()
-    bad = [b"junk", encode(Activity("1", "post", "ana", "p")), encode(Change("1", "dance", "ana", object="bob"))]
+    bad = [
+        b"junk",
+        encode(Activity("1", "post", "ana", "p")),
+        encode(Change("1", "dance", "ana", object="bob")),
+    ]
     bad += [encode(Change("1", "mark", "ana", verb="burn")), b"\xc3\x01"]
 
     dead = [shard.put_bytes(value)[0] for value in bad]
