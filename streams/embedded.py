@@ -138,20 +138,23 @@ class Runner:
         return batches
 
     async def tick(self, now_ms: int) -> Batches:
-        """Let time pass for the folds that wait for it; nothing where none does."""
-        due = [
-            replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms
-        ]
-        if not due:
+        """Let time pass for the folds that wait for it; nothing where none does.
+
+        Partitions that lag are brought up first: alone, they are no reason to move the others' time.
+        """
+        if not self._due(max(now_ms, self.clock_ms)):
             return {}
-        if all((replica.fold.due_ms() or 0) <= self.clock_ms for replica in due):
-            now_ms = self.clock_ms  # only partitions that lag: no other would have waited
         with self._transaction():
             self._new = {}
-            for replica in due:
-                self._put(replica.topic, replica.partition, encode(Tick(now_ms)), now_ms)
-            self.clock_ms = max(self.clock_ms, now_ms)
+            for to_ms in (self.clock_ms, now_ms):
+                for replica in self._due(to_ms):
+                    self._put(replica.topic, replica.partition, encode(Tick(to_ms)), now_ms)
+                    self.clock_ms = max(self.clock_ms, to_ms)
             return await self._finish()
+
+    def _due(self, now_ms: int) -> list[Replica[Any]]:
+        """The replicas for which something happens by time alone until then."""
+        return [replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms]
 
     async def save(self) -> None:
         """Snapshot every replica; call it outside of a batch, when what was done is durable."""

@@ -54,3 +54,18 @@ def test_a_tick_does_not_run_ahead_of_fold_time_where_only_some_lag(partitions: 
 
     assert pipeline.runner.clock_ms == NOW_MS + 6_000
     assert heard(pipeline, "ana") == [("like", 2)]
+
+
+@pytest.mark.parametrize("partitions", [1, 8])
+def test_a_tick_goes_on_to_what_is_due_after_those_that_lag(partitions: int) -> None:
+    """
+    One tick brings up what lags and wakes what is due since.
+    """
+    pipeline = Pipeline(default_source(), partitions)
+    pipeline.take(Activity("1", "like", "ana", "p"), NOW_MS)
+    pipeline.take(Activity("2", "like", "bob", "p"), NOW_MS + 5_000)
+    pipeline.take(Change("3", "profile", "cy"), NOW_MS + 601_000)
+
+    pipeline.tick(NOW_MS + 700_000)
+
+    assert pipeline.dead() == [("1", "unknown_entity"), ("2", "unknown_entity")]
