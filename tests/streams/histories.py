@@ -173,9 +173,10 @@ def steps(draw: Any, focus: str) -> tuple[int, Any]:
 def histories(draw: Any, at_most: int = 60) -> list[tuple[Item, int]]:
     """(what, append time in ms) in publishing order; sometimes an id comes again, with the same body or another."""
     focus, now = draw(st.sampled_from(list(FOCUS))), START_MS
+    at_least = draw(st.sampled_from([0, at_most // 4, at_most * 2 // 3]))  # alone, most would be short
     posts = [Activity(f"b{post}", "post", user, post) for user, post in zip(USERS, POSTS, strict=False)]
     history: list[tuple[Item, int]] = [(post, now) for post in posts if focus == "groups"]
-    for number, (wait, item) in enumerate(draw(st.lists(steps(focus), max_size=at_most))):
+    for number, (wait, item) in enumerate(draw(st.lists(steps(focus), min_size=at_least, max_size=at_most))):
         now += wait
         published = [other for other, _ in history if isinstance(other, Activity)]
         again = draw(st.integers(0, 24)) if published else 24

@@ -17,7 +17,7 @@ from tests.model import Model
 from tests.streams.histories import RULES, SCOPES, START_MS, TREE, USERS, Item, histories, play
 from tests.streams.pipeline import Pipeline
 
-EXAMPLES = int(os.environ.get("FANBELL_TEST_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("FANBELL_TEST_EXAMPLES", "300"))
 PEOPLE = [*USERS, *SCOPES, "p0"]  # what is followed hears of it, whatever it is
 FORGETFUL = RULES.replace("[limits]", "[limits]\ntold = 6")
 """So little can be taken back that much is forgotten."""
