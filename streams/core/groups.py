@@ -145,8 +145,8 @@ class Group(msgspec.Struct, gc=False, eq=False):
         tree["key"] = tuple(tree["key"])
         if not isinstance(tree["members"], int):
             tree["members"] = packed(tree["members"], len(tree["members"]))
-        tree["undone"] = dict.fromkeys(tree["undone"])
-        tree["fresh"] = dict.fromkeys(tree["fresh"])
+        tree["undone"] = dict.fromkeys(map(tuple, tree["undone"]))
+        tree["fresh"] = dict.fromkeys(map(tuple, tree["fresh"]))
         return cls(**tree)
 
 
