@@ -25,7 +25,7 @@ def header(token: str) -> str:
 
 
 def forged(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    full = {"sub": "ana", "roles": ["user"], "exp": int(time.time()) + 60, **claims}
+    full = {"sub": "ana", "roles": ["user"], "exp": int(time.time()) + 86_400, **claims}
     return jwt.encode({k: v for k, v in full.items() if v is not None}, secret, algorithm=algorithm)
 
 

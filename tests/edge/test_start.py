@@ -39,7 +39,9 @@ class Wire:
         for output in outputs:
             assert isinstance(output, Output)
             if isinstance(output, Send):
-                self.waiting += [json.loads(frame.data[frame.data.index(b"{") :]) for frame in output.frames]
+                self.waiting += [
+                    json.loads(frame.data[frame.data.index(b'{"type"') :]) for frame in output.frames
+                ]
 
     def tell(self, frame: Frame) -> None:
         self.do(self.session.step(frame))
