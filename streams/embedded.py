@@ -154,7 +154,9 @@ class Runner:
 
     def _due(self, now_ms: int) -> list[Replica[Any]]:
         """The replicas for which something happens by time alone until then."""
-        return [replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms]
+        return [
+            replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms
+        ]
 
     async def save(self) -> None:
         """Snapshot every replica; call it outside of a batch, when what was done is durable."""

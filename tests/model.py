@@ -23,20 +23,16 @@ class Model(Inboxes):
 
     def __init__(self, rules: dict):
         super().__init__(rules["limits"])
-        self.kinds, self.agenda = rules["kinds"], deque()
-        self.entities, self.members, self.wishes = {}, {}, {}  # (owner, thread, deleted); by thread; by user
-        self.used, self.waiting = (
-            {},
-            {},
-        )  # by id: (activity, when); by entity: (activity, its own time, deadline)
-        self.followers, self.blocks, self.mutes = defaultdict(dict), set(), set()
-        self.dead, self.silenced = [], Counter()  # (id, reason); by (id, rule)
+        self.kinds, self.agenda, self.silenced = rules["kinds"], deque(), Counter()  # by (id, rule)
+        # (owner, thread, deleted) by entity; users by thread; preferences by user; (activity, when) by id;
+        # (activity, its own time, deadline) by entity
+        self.entities, self.members, self.wishes, self.used, self.waiting = {}, {}, {}, {}, {}
+        self.followers, self.blocks, self.mutes, self.dead = defaultdict(dict), set(), set(), []
 
     def take(self, item: Activity | Change | None, at: int) -> None:
         """The next of the history, appended at `at`; None is a tick, which only moves what waits for time."""
-        times = [row.due[0] for row in self.pending] + [
-            each[2] for queue in self.waiting.values() for each in queue
-        ]
+        times = [row.due[0] for row in self.pending]
+        times += [each[2] for queue in self.waiting.values() for each in queue]
         if item is None and min(times, default=at + 1) > at:
             return
         own = at if item is None or item.occurred_at is None else min(item.occurred_at, at + 300_000)
@@ -86,11 +82,10 @@ class Model(Inboxes):
         owner, thread, deleted = self.entities.get(entity, (a.owner, a.thread or entity, False))
         to = [each["to"] for each in kind.get("audience", ())]
         needs = {"owner", "thread"} & {*to, "owner" if kind.get("joins_thread") else ""}
-        if deleted or (
-            a.kind == "delete" and entity in self.entities and a.actor != owner and not a.by_operator
-        ):
+        deletes = a.kind == "delete" and entity in self.entities
+        if deleted or (deletes and a.actor != owner and not a.by_operator):
             self.silenced[a.id, "deleted" if deleted else "not_owner"] += 1
-        elif a.kind == "delete" and entity in self.entities:
+        elif deletes:
             self.entities[entity] = (owner, thread, True)
             yield self.delete, entity
             yield self.agenda.extend, [(self.delete, entity)]  # and where its thread hears
@@ -117,19 +112,16 @@ class Model(Inboxes):
         users = {to: [*self.followers[what]] for to, what in followed.items()}
         users |= {"owner": [owner] if owner else [], "thread": [m for m in members if m not in told]}
         users |= {"recipients": a.recipients, "object": [a.object], "mentions": a.mentions}
-        audience = [(each["reason"], each["to"]) for each in kind.get("audience", ())] + [
-            ("mention", "mentions")
-        ]
+        audience = [("mention", "mentions")]
+        audience += [(each["reason"], each["to"]) for each in kind.get("audience", ())]
         part = {None: users, "thread": ["thread"], "here": users.keys() - {"thread"}}[only]
         audience = [(reason, users[to]) for reason, to in audience if to in part]
-        expires = [
-            t for t in (a.expires_at, "expires_after" in kind and own + ms(kind["expires_after"])) if t
-        ]
-        yield self.tell, content_of(a, thread, own, min(expires, default=None)), audience
+        after = "expires_after" in kind and own + ms(kind["expires_after"])
+        expires_at = min([time for time in (a.expires_at, after) if time], default=None)
+        yield self.tell, content_of(a, thread, own, expires_at), audience
         if kind.get("joins_thread"):
-            self.members[thread] = [*(m for m in members if m != a.actor), a.actor][
-                -self.limits["thread_members"] :
-            ]
+            members = [*(member for member in members if member != a.actor), a.actor]
+            self.members[thread] = members[-self.limits["thread_members"] :]
         if kind.get("creates") and a.target is not None:
             yield self.agenda.extend, self.learn(a.object, a.actor, thread)
 
@@ -150,9 +142,10 @@ class Model(Inboxes):
         about = {("author", c.actor), ("entity", c.object), ("entity", c.target)}
         about |= {("thread", c.thread), ("scope", c.scope)}
         wishes = [(w.scope, w.kind, w.channel, w.value) for w in self.wishes.get(user, ())]
-        fits = [
-            w for w in wishes if w[0] in ("*", c.scope) and w[1] in ("*", c.kind) and w[2] in ("*", "inbox")
-        ]
+        about_it = {
+            (scope, of, to) for scope in ("*", c.scope) for of in ("*", c.kind) for to in ("*", "inbox")
+        }
+        fits = [wish for wish in wishes if wish[:3] in about_it]
         fits.sort(key=lambda wish: [of != "*" for of in wish[:3]])  # the most specific last
         wanted = fits[-1][3] != "off" if fits else "inbox" in kind.get("channels", ["inbox"])
         rules = {
@@ -169,9 +162,8 @@ class Model(Inboxes):
         apart = {(user, what), (what, user)}
         if kind == "follow" and not apart & self.blocks and user not in self.followers[what]:
             self.followers[what][user] = None
-            self.tell(
-                content_of(Activity(change.id, kind, user, what), None, own, None), [("follow", [what])]
-            )
+            content = content_of(Activity(change.id, kind, user, what), None, own, None)
+            self.tell(content, [("follow", [what])])
         elif kind == "unfollow" and user in self.followers[what]:
             del self.followers[what][user]
             self.undo("follow", user, what)
@@ -180,7 +172,7 @@ class Model(Inboxes):
             for one, other in apart:
                 self.followers[one].pop(other, None)
             self.leave(
-                self.rows[user], lambda part: False, lambda row: {part.actor for part in row.parts} == {what}
+                self.rows[user], lambda part: False, lambda row: {p.actor for p in row.parts} == {what}
             )
         elif kind == "unblock":
             self.blocks.discard((user, what))
