@@ -1,13 +1,22 @@
 """Says at the end how long each part of the tests took."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
 import pytest
+import structlog
 
 _SECONDS: Final[defaultdict[str, float]] = defaultdict(float)
 _TESTS: Final[defaultdict[str, int]] = defaultdict(int)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_come() -> Iterator[None]:
+    """A test that sets up logging leaves none of it to the next: its stderr is gone by then."""
+    yield
+    structlog.reset_defaults()
 
 
 def part_of(nodeid: str) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from fanbell.edge import start
 from fanbell.infra import intake, up
 from fanbell.infra.settings import load
 from fanbell.projections.store_sqlite import SqliteStore
@@ -69,6 +70,8 @@ def _around(
 
 
 def main(data: str, port: str) -> int:
+    # The load goes on while sockets come back: let them resume however much they missed, so that all can be compared.
+    start.FRAMES_MAX = start.LOG_RECORDS_MAX = 1_000_000  # type: ignore[misc]
     crash = os.environ.pop("FANBELL_TEST_CRASH", "")
     if crash:
         point, _, passes = crash.partition(":")
@@ -76,9 +79,15 @@ def main(data: str, port: str) -> int:
         method = getattr(cls, name)
         setattr(cls, name, _around(method, Countdown(int(passes)), after, name in ("apply", "run", "save")))
     flags = {
-        "data": data, "port": port, "inbox_keep": 100_000, "snapshot_every_records": 300, "rate_limit_per_address": 0,
+        "data": data,
+        "port": port,
+        "inbox_keep": 100_000,
+        "snapshot_every_records": 300,
+        "rate_limit_per_address": 0,
         "backlog_max": 1_000_000,
-    }  # fmt: skip
+        "mailbox_frames": 100_000,
+        "mailbox_bytes": 100_000_000,
+    }
     return up.run(load(flags, os.environ, None), json=True)
 
 

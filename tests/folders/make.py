@@ -8,6 +8,7 @@ from pathlib import Path
 from fanbell.infra.embedded import Embedded
 from fanbell.infra.settings import Settings
 from fanbell.schemas.records import Activity, Change, Preference
+from fanbell.streams.core.kinds import default_source
 
 HERE = Path(__file__).parent
 
@@ -15,6 +16,10 @@ HERE = Path(__file__).parent
 async def write(folder: Path) -> None:
     backend = Embedded(Settings(data=folder, partitions=2))
     await backend.start()
+    # What waits must still wait when the folder is opened years later.
+    await backend.apply_rules(
+        default_source().replace("waiting_ms = 600_000", "waiting_ms = 1_000_000_000_000")
+    )
     await backend.change(
         [
             Change("f1", "follow", "bob", object="ana"),
