@@ -110,6 +110,12 @@ class Server:
         if line:
             assert json.loads(line)["http"] == self.url
 
+    def kill(self) -> None:
+        """Whatever became of the test, no server outlives it."""
+        self.plan = []
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
     async def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
@@ -219,8 +225,9 @@ def as_expected(items: list[dict[str, Any]]) -> dict[str, Any]:
     return shown
 
 
-async def story(folder: Path) -> None:
+async def story(folder: Path, servers: list[Server]) -> None:
     town, server = Town(SEED), Server(folder, SEED)
+    servers.append(server)
     ready, done = asyncio.Event(), asyncio.Event()
     living = asyncio.create_task(server.live(ready, done))
     await ready.wait()
@@ -282,4 +289,13 @@ def test_kill_9_loses_nothing_and_tells_nothing_twice(tmp_path: Path) -> None:
     What was answered 202 is in every inbox it belongs in, once, whatever the process was doing when it was killed;
     counters equal lists; sockets that resume have each notification once, in order.
     """
-    asyncio.run(story(tmp_path / "data"))
+
+    async def main() -> None:
+        servers: list[Server] = []
+        try:
+            await story(tmp_path / "data", servers)
+        finally:
+            for server in servers:
+                server.kill()
+
+    asyncio.run(main())
