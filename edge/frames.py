@@ -136,19 +136,19 @@ def wire(payload: bytes) -> bytes:
 _encode = msgspec.json.Encoder().encode
 
 
-def framed(message: Mapping[str, Any], seq: int = -1, key: str = UNKEYED, about: str = "") -> Frame:
+def framed(message: Mapping[str, Any], seq: int = -1, key: str = UNKEYED, of_rows: bool = False) -> Frame:
     """The frame that says `message`."""
-    return Frame(seq, key, about, wire(_encode(message)))
+    return Frame(seq, key, of_rows, wire(_encode(message)))
 
 
 def notification(item: Mapping[str, Any], id_: str, cursor: str, seq: int) -> Frame:
     """A row that is new, or has grown and moved to the front: its whole state."""
-    return framed({"type": "notification", "item": item, "cursor": cursor}, seq, f"n:{id_}", id_)
+    return framed({"type": "notification", "item": item, "cursor": cursor}, seq, f"n:{id_}", True)
 
 
 def retract(id_: str, cursor: str, seq: int) -> Frame:
     """A row that is no more."""
-    return framed({"type": "retract", "id": id_, "cursor": cursor}, seq, UNKEYED, id_)
+    return framed({"type": "retract", "id": id_, "cursor": cursor}, seq, UNKEYED, True)
 
 
 def counts(counted: Counts) -> Frame:
@@ -159,5 +159,6 @@ def counts(counted: Counts) -> Frame:
 def states(items: Sequence[Mapping[str, Any]], cursor: str, seq: int, per_frame: int) -> list[Frame]:
     """Rows whose marks or content changed where they stand: their whole state, the cursor with the last of them."""
     chunks = [items[i : i + per_frame] for i in range(0, len(items), per_frame)] or [[]]
-    frames = [framed({"type": "state", "items": chunk}, seq) for chunk in chunks[:-1]]
-    return [*frames, framed({"type": "state", "items": chunks[-1], "cursor": cursor}, seq)]
+    frames = [framed({"type": "state", "items": chunk}, seq, UNKEYED, True) for chunk in chunks[:-1]]
+    last = {"type": "state", "items": chunks[-1], "cursor": cursor}
+    return [*frames, framed(last, seq, UNKEYED, True)]

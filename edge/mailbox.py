@@ -21,8 +21,8 @@ class Frame(Struct, frozen=True, gc=False):
     """Seq of the record it tells of; -1 if of none."""
     key: str
     """A waiting frame of the same key is made useless by this one; `UNKEYED` makes none useless."""
-    about: str
-    """Id of the notification that it is about; "" if about none, or about many."""
+    of_rows: bool
+    """Whether all it says is of the inbox's rows, so that a page read after its record says it too."""
     data: bytes
 
 

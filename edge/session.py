@@ -7,9 +7,9 @@ read, what happens meanwhile is held. The reader then says up to which seq the s
 what was held, only what lies above goes out, in order, and what comes later follows it. So each record is
 told once: by the start, or by a frame.
 
-The store may be a moment ahead of the records that the edge has heard, so a fresh page can already show a
-notification whose record comes later. Such rows are named in `Opened.shown` (id, and the seq of its row); a
-frame about one of them at or below that seq is left out.
+The store may be a moment ahead of the records that the edge has heard, so a fresh page can already show what
+a later record says. `Opened.shown_to` says how far; up to there, frames about rows are left out, be the rows
+on the page or not: a row that has moved since would be shown as it was. Wishes are on no page, and go out.
 
 What the client says and what the world does are inputs; each has one cell in the table below for each state.
 An input without a cell is not possible in that state or no longer matters: it does nothing. `step` returns
@@ -43,8 +43,8 @@ class Opened(Struct, frozen=True):
     """Everything up to here is covered by `frames`."""
     frames: Sequence[Frame]
     """Hello, and what was missed or a fresh page."""
-    shown: Mapping[str, int] = {}
-    """Rows of the page above `seq`: id, and the row's seq."""
+    shown_to: int = 0
+    """The fresh page shows all that happened to the inbox up to here; may be below `seq`, and is 0 without a page."""
 
 
 class Ended(Struct, frozen=True):
@@ -99,7 +99,6 @@ class Session:
         "_held_bytes",
         "_held_bytes_max",
         "_held_frames_max",
-        "_shown",
         "_shown_to",
         "seq",
         "state",
@@ -114,7 +113,6 @@ class Session:
         self._held_frames_max = held_frames_max
         self._held_bytes_max = held_bytes_max
         self._covered = 0
-        self._shown: dict[str, int] = {}
         self._shown_to = 0
 
     @property
@@ -135,8 +133,7 @@ class Session:
 
     def _start(self, opened: Opened) -> Sequence[Output]:
         self.seq = self._covered = opened.seq
-        self._shown = {id_: seq for id_, seq in opened.shown.items() if seq > opened.seq}
-        self._shown_to = max(self._shown.values(), default=0)
+        self._shown_to = opened.shown_to
         held = [frame for frame in self._held if self._is_news(frame)]
         self._held, self._held_bytes = [], 0
         return (Send([*opened.frames, *held]),)
@@ -156,12 +153,7 @@ class Session:
         if frame.seq <= self._covered:
             return False
         self.seq = frame.seq
-        if not self._shown:
-            return True
-        covered = self._shown.get(frame.about, -1) >= frame.seq
-        if self.seq >= self._shown_to:
-            self._shown = {}  # the records have caught up with the page
-        return not covered
+        return frame.seq > self._shown_to or not frame.of_rows
 
     def _mark(self, marks: Marks) -> Sequence[Output]:
         return (Mark(marks),)
@@ -185,7 +177,7 @@ class Session:
         return NOTHING
 
     def _forget(self) -> None:
-        self._held, self._held_bytes, self._shown = [], 0, {}
+        self._held, self._held_bytes = [], 0
 
 
 _S = Session

@@ -52,9 +52,9 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
         if missed is not None:
             return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
     page = await hub.inbox.answer(feed.user, Query(limit=PAGE_ROWS), locale)
-    shown = {item["id"]: decode_cursor(item["cursor"], hub.backend.epoch) for item in page["items"]}
+    shown_to = decode_cursor(page["cursor"], hub.backend.epoch)
     frame = frames.framed({"type": "page", **page, "cursor": hub.cursor(at)})
-    return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown)
+    return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown_to)
 
 
 def _since(hub: Hub, cursor: str | None, at: int) -> int | None:
@@ -86,7 +86,7 @@ async def _missed(
 ) -> Sequence[Frame] | None:
     mine = await _records(hub, feed, since, at, recent)
     if mine is not None and len(mine) <= FRAMES_MAX:
-        return await _told_again(hub, feed, locale, since, at, mine)
+        return await _told_again(hub, feed, locale, since, mine)
     rows = feed.tally.changed_since(since)
     if len(rows) <= FRAMES_MAX and feed.tally.is_whole_since(since):
         return await _by_rows(hub, feed, locale, since, at, rows)
@@ -127,22 +127,23 @@ def _concerns(told: Told, user: str) -> bool:
     return told.user == user if isinstance(told, Mark) else Hub.is_for(told, user)
 
 
-async def _told_again(
-    hub: Hub, feed: Feed, locale: str, since: int, at: int, mine: Sequence[Entry]
-) -> list[Frame]:
-    """The records, as they were told; a changed row as it is now, with the first record that may have done it."""
+async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Sequence[Entry]) -> list[Frame]:
+    """The records, as they were told; a changed row as it is now, with the record that changed it last.
+
+    Not with an earlier one: a retraction that comes between the two would take away what was put back. What
+    records after `mine` changed is told live.
+    """
     await hub.names.meet({actor for entry in mine for actor in hub.inbox.actors_of(entry.told)})
-    changed = [row for row in feed.tally.changed_since(since) if row.changed_seq > row.seq and row.seq <= at]
+    changed: dict[int, list[Row]] = {}
+    for row in feed.tally.changed_since(since):
+        changed.setdefault(row.changed_seq, []).append(row)
     out: list[Frame] = []
     for entry in mine:
         told = entry.told
         if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
             out.append(hub.notification(entry, locale))
-        elif isinstance(told, Mark | Update):
-            rows = [row for row in changed if row.seq <= told.seq]
-            changed = [row for row in changed if row.seq > told.seq]
-            if rows:
-                out += await hub.states(feed.user, told.seq, rows, locale)
+        elif rows := changed.get(told.seq):
+            out += await hub.states(feed.user, told.seq, rows, locale)
         elif (frame := hub.plain(entry)) is not None:
             out.append(frame)
     return out

@@ -8,7 +8,7 @@ from fanbell.edge.mailbox import Frame, Mailbox
 
 
 def frame(seq: int, key: str = "", size: int = 10) -> Frame:
-    return Frame(seq, key, "", b"x" * size)
+    return Frame(seq, key, True, b"x" * size)
 
 
 def taken(mailbox: Mailbox) -> list[int]:

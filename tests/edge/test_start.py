@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fanbell.edge import start as start_module
@@ -23,6 +23,18 @@ from tests.edge.test_tally import History
 KEEP = 100
 OPS = ["notice", "grow", "grow", "correct", "retract", "restore", "read", "unread", "archive", "all"]
 STEPS = st.lists(st.tuples(st.sampled_from([*OPS, "cut", "turn", "turn"]), st.integers(0, 9)), max_size=40)
+PUT_BACK: list[tuple[str, int]] = [
+    ("notice", 0), ("grow", 0), ("cut", 2), ("correct", 0), ("retract", 0), ("restore", 0),
+]  # fmt: skip
+"""Corrected, retracted and put back while the client was away."""
+PUT_BACK_LATER: list[tuple[str, int]] = [
+    ("notice", 0), ("cut", 2), ("correct", 0), ("retract", 0), ("notice", 0), ("restore", 0),
+]  # fmt: skip
+"""The same, with something new in between."""
+MOVED_WHILE_IT_CAME: list[tuple[str, int]] = [
+    ("notice", 0), ("turn", 0), ("correct", 0), ("turn", 0), ("turn", 0), ("grow", 1),
+]  # fmt: skip
+"""Corrected, then grown, while the client's first page was being read."""
 
 
 class Wire:
@@ -147,6 +159,9 @@ def test_a_client_cut_off_anywhere_has_the_inbox(
 
     @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
     @given(STEPS)
+    @example(PUT_BACK)
+    @example(PUT_BACK_LATER)
+    @example(MOVED_WHILE_IT_CAME)
     def holds(steps: list[tuple[str, int]]) -> None:
         client, inbox = asyncio.run(live(steps, ring))
 
