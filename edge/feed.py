@@ -73,6 +73,11 @@ class Feed:
         """Whether a read is on its way, so that records queue."""
         return self.waiting is not None
 
+    @property
+    def told(self) -> int:
+        """Seq up to which the feed has had every record: what queues is yet to be told, to who joins now too."""
+        return self.waiting[0].told.seq - 1 if self.waiting else self.partition.told
+
     def release(self) -> deque[Entry]:
         """The read is done: what queued behind it."""
         waiting, self.waiting = self.waiting or deque(), None

@@ -42,9 +42,9 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
     Raises StoreFailed.
     """
     ring = feed.partition.ring
-    at = ring.seq
-    since = _since(hub, cursor, at)
+    since = _since(hub, cursor, ring.seq)
     recent = ring.since(since) if since is not None else None
+    at = feed.told if since is None else max(feed.told, since)  # what comes after is told live
     if feed.ready is not None:
         await asyncio.shield(feed.ready)  # others wait for it too
     if since is not None:
@@ -98,7 +98,7 @@ async def _records(
 ) -> list[Entry] | None:
     """The records in (`since`, `at`] that concern the user; None if they are too many to read."""
     if recent is not None:
-        return [entry for entry in recent if _concerns(entry.told, feed.user)]
+        return [entry for entry in recent if entry.told.seq <= at and _concerns(entry.told, feed.user)]
     if at - since > LOG_RECORDS_MAX:
         return None
     ring = feed.partition.ring

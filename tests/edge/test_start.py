@@ -35,6 +35,10 @@ MOVED_WHILE_IT_CAME: list[tuple[str, int]] = [
     ("notice", 0), ("turn", 0), ("correct", 0), ("turn", 0), ("turn", 0), ("grow", 1),
 ]  # fmt: skip
 """Corrected, then grown, while the client's first page was being read."""
+QUEUED: list[tuple[str, int]] = [
+    ("turn", 0), ("notice", 0), ("notice", 0), ("correct", 0), ("cut", 2),
+]  # fmt: skip
+"""The client comes back while what it missed queues behind a read for its other device."""
 
 
 class Wire:
@@ -115,14 +119,17 @@ async def settle(hub: Hub) -> None:
         await asyncio.gather(*hub._tasks, return_exceptions=True)
 
 
-async def live(steps: list[tuple[str, int]], ring: int) -> tuple[Client, dict[str, Any]]:
+async def live(steps: list[tuple[str, int]], ring: int, devices: int) -> tuple[list[Client], dict[str, Any]]:
+    """The devices after `steps`, the first of which is cut off and comes back; the others stay. And the inbox."""
     past = History(KEEP)
     inbox = inbox_of(past.backend)
     hub = Hub(past.backend, inbox, KEEP, None)
     for partition in hub.partitions:
         partition.ring = Ring(ring)
     await hub.open()
-    client = Client(hub)
+    client, *others = clients = [Client(hub) for _ in range(devices)]
+    for other in others:
+        await other.come()
     coming = asyncio.ensure_future(client.come())
     for number, (step, pick) in enumerate(steps):
         if step == "cut":
@@ -137,10 +144,11 @@ async def live(steps: list[tuple[str, int]], ring: int) -> tuple[Client, dict[st
             past.inboxes.append(await past.backend.store.rows("ana"))
     await coming
     await settle(hub)
-    client.read(10_000)
+    for each in clients:
+        each.read(10_000)
     page = await inbox.answer("ana", Query(limit=200), "en")
     await hub.close()
-    return client, {item["id"]: item for item in page["items"]}
+    return clients, {item["id"]: item for item in page["items"]}
 
 
 @pytest.mark.parametrize(
@@ -152,20 +160,22 @@ def test_a_client_cut_off_anywhere_has_the_inbox(
     ring: int, log: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Whatever happens, and wherever the connection breaks: in the end the client shows the inbox as it is, and has heard
-    of each notification once, in order.
+    Whatever happens, wherever the connection breaks, alone or beside another device: in the end the client shows the
+    inbox as it is, and has heard of each notification once, in order.
     """
     monkeypatch.setattr(start_module, "LOG_RECORDS_MAX", log)
 
     @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
-    @given(STEPS)
-    @example(PUT_BACK)
-    @example(PUT_BACK_LATER)
-    @example(MOVED_WHILE_IT_CAME)
-    def holds(steps: list[tuple[str, int]]) -> None:
-        client, inbox = asyncio.run(live(steps, ring))
+    @given(STEPS, st.integers(1, 2))
+    @example(PUT_BACK, 1)
+    @example(PUT_BACK_LATER, 1)
+    @example(MOVED_WHILE_IT_CAME, 1)
+    @example(QUEUED, 2)
+    def holds(steps: list[tuple[str, int]], devices: int) -> None:
+        clients, inbox = asyncio.run(live(steps, ring, devices))
 
-        assert {id_: row for id_, row in client.rows.items() if not row["archived"]} == inbox
-        assert client.heard == sorted(set(client.heard))
+        for client in clients:
+            assert {id_: row for id_, row in client.rows.items() if not row["archived"]} == inbox
+            assert client.heard == sorted(set(client.heard))
 
     holds()
