@@ -65,9 +65,9 @@ def up(
     HTTP API and WebSocket edge. Ctrl-C or SIGTERM stops it; nothing is lost, and the next start goes on from there.
     """
     settings = settings_of(context, config, data=data, port=port, host=host)
-    from fanbell.infra import up as embedded
+    from fanbell.infra.up import run
 
-    _end(embedded.run(settings, json=json))
+    _end(run(settings, json=json))
 
 
 def demo(
@@ -82,9 +82,9 @@ def demo(
     The town's people, posts and likes come from a seed; the page's address is printed.
     """
     settings = settings_of(context, config, port=port, data=data or os.environ.get("FANBELL_DATA", ".demo"))
-    from fanbell.infra import demo_up
+    from fanbell.infra.demo_up import run
 
-    _end(demo_up.run(settings, seed=seed))
+    _end(run(settings, seed=seed))
 
 
 def load_file(
@@ -102,10 +102,10 @@ def load_file(
     if not path.is_file():
         raise Failed(Exit.USAGE, f"there is no file {file!r}")
     settings = settings_of(context, config, data=data)
-    from fanbell.infra import load as loading
+    from fanbell.infra.load import run
 
     with show.Meter(path.stat().st_size, "loading") as meter:
-        found = loading.run(path, settings, progress=meter.advance)
+        found = run(path, settings, progress=meter.advance)
     if json:
         show.as_json(found)
     else:

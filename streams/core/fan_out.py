@@ -135,7 +135,8 @@ class FanOut:
         return entry[3].pending and entry[3].queued == entry[1]
 
     def _command(self, origin: list[int], asked: Asked) -> None:
-        self._advance(asked.time_ms)
+        if asked.time_ms > self.clock_ms or self.pending:
+            self._advance(asked.time_ms)
         if not self.taken.is_new(*origin):
             return
         what = asked.what
@@ -143,10 +144,14 @@ class FanOut:
             assert asked.change is not None
             self._change(asked.change)
         elif asked.op == "announce":
-            audiences = self._audiences(asked)
-            if audiences:
-                kind = self.versions.get(asked.rules).kinds[what.content.kind]
-                self._announce(Asking(what, kind, self.clock_ms), audiences)
+            kind = self.versions.get(asked.rules).kinds[what.content.kind]
+            audiences = asked.audiences
+            if len(audiences) == 1 and audiences[0][1] is not None:
+                self._announce_to_followers(
+                    Asking(what, kind, self.clock_ms), audiences[0][0], audiences[0][1]
+                )
+            elif found := self._audiences(asked):
+                self._announce(Asking(what, kind, self.clock_ms), found)
         elif asked.op == "undo":
             self._undo(what.content.kind, what.content.actor, what.content.object)
         elif asked.op == "retract":
@@ -159,15 +164,31 @@ class FanOut:
         audiences = []
         for reason, followed, users in asked.audiences:
             if followed is not None:
-                followers = self.graph.followers.get(followed)
+                followers = self.graph.followers_of(followed)
                 if followers is not None:
-                    audiences.append((reason, bitmap(followers)))
+                    audiences.append((reason, followers.ordinals))
             else:
                 ordinal = self.graph.names.ordinal
                 audiences.append((reason, BitMap([ordinal(user) for user in users])))
         return audiences
 
     # Telling
+
+    def _announce_to_followers(self, asking: Asking, reason: str, followed: bytes) -> None:
+        """`_announce` where followers are all the audience, as they are for most of what is told."""
+        followers = self.graph.followers_of(followed)
+        if followers is None:
+            return
+        hearing, silenced = hears(self.graph, asking, followers.ordinals)
+        grouped = asking.kind.groups_by is not None
+        if hearing and grouped:
+            self._grow(asking, reason, hearing)
+        elif hearing is followers.ordinals and len(followers.names) + len(asking.what.data) <= _BYTES_MAX:
+            self._put_notice(asking.what, reason, followers.members, [followers.names], followers.count)
+        elif hearing:
+            self._notice(asking.what, reason, hearing)
+        if silenced or (grouped and hearing):
+            self._outcome(asking.what.content.id, len(hearing) if grouped else 0, silenced)
 
     def _announce(self, asking: Asking, audiences: list[tuple[str, BitMap]]) -> None:
         """Tell those of the audiences who hear: each once, for the strongest reason, which comes first."""
@@ -193,26 +214,23 @@ class FanOut:
             self._outcome(asking.what.content.id, folded, silenced)
 
     def _notice(self, what: Happening, reason: str, told: BitMap) -> None:
+        """Tell `told`, in as many records as it takes."""
         names = self.graph.names.packed
-        count = len(told)
-        if count * 258 + len(what.data) <= _BYTES_MAX:
-            ordinals = list(told)
-            self._put_notice(
-                what, reason, packed(ordinals, count), [names[ordinal] for ordinal in ordinals], count
-            )
-            return
         chunk: list[int] = []
         size = len(what.data)
         for ordinal in told:
             size += len(names[ordinal])
             if size > _BYTES_MAX:
-                self._put_notice(
-                    what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk)
-                )
+                self._notice_chunk(what, reason, chunk)
                 chunk, size = [], len(what.data) + len(names[ordinal])
             chunk.append(ordinal)
+        self._notice_chunk(what, reason, chunk)
+
+    def _notice_chunk(self, what: Happening, reason: str, ordinals: list[int]) -> None:
+        names = self.graph.names.packed
+        count = len(ordinals)
         self._put_notice(
-            what, reason, packed(chunk, len(chunk)), [names[ordinal] for ordinal in chunk], len(chunk)
+            what, reason, packed(ordinals, count), [names[ordinal] for ordinal in ordinals], count
         )
 
     def _put_notice(

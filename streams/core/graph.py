@@ -7,17 +7,21 @@ process by `intern`, since the same author is followed in most of them.
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from msgspec import Struct
 from pyroaring import BitMap
 
 from fanbell.schemas.codec import unpack
 from fanbell.schemas.records import Preference
 from fanbell.streams.core import sets
 from fanbell.streams.core.hashes import HashSet, hash64
-from fanbell.streams.core.sets import Ordinals
+from fanbell.streams.core.sets import Ordinals, bitmap, packed
 
 Table = dict[bytes, Ordinals]
 Intern = Callable[[bytes], bytes]
 
+RECENT_MAX: Final = (
+    2_048  # ids whose followers are kept ready, 2 MB at a dozen each: few authors write most of the time
+)
 _NOBODY: Final = BitMap()
 TABLES: Final = (
     "followers",
@@ -95,6 +99,17 @@ class Wishes:
         return off if default else off | undecided
 
 
+class Followers(Struct, gc=False, frozen=True):
+    """Who follows an id, as a notice to all of them needs it."""
+
+    ordinals: BitMap
+    members: Ordinals
+    """The same as small as can be; not the stored set, which changes."""
+    names: bytes
+    """Their packed names, joined."""
+    count: int
+
+
 class Graph:
     """Names, edges and wishes of one shard."""
 
@@ -114,6 +129,22 @@ class Graph:
         """(follower, followed) of follows announced to a user of this shard: following twice announces once. If two
         share a hash, one goes unannounced; `hashes.py` says how likely that is."""
         self.wishes = Wishes()
+        self._recent: dict[bytes, Followers] = {}
+
+    def followers_of(self, followed: bytes) -> Followers | None:
+        """Everybody who follows the id, ready to be told; None if nobody does."""
+        found = self._recent.get(followed)
+        if found is None:
+            stored = self.followers.get(followed)
+            if stored is None:
+                return None
+            ordinals = list(bitmap(stored))
+            names = b"".join([self.names.packed[ordinal] for ordinal in ordinals])
+            found = Followers(BitMap(ordinals), packed(ordinals, len(ordinals)), names, len(ordinals))
+            if len(self._recent) >= RECENT_MAX:
+                self._recent.clear()
+            self._recent[followed] = found
+        return found
 
     def add(self, table: Table, key: bytes, ordinal: int) -> bool:
         return sets.add(table, key if key in table else self.intern(key), ordinal)
@@ -123,10 +154,12 @@ class Graph:
         ordinal = self.names.known(user)
         if ordinal is not None and self.apart(ordinal, followed):
             return False
+        self._recent.pop(followed, None)
         return self.add(self.followers, followed, self.names.ordinal(user))
 
     def unfollow(self, user: bytes, followed: bytes) -> bool:
         ordinal = self.names.known(user)
+        self._recent.pop(followed, None)
         return ordinal is not None and sets.discard(self.followers, followed, ordinal)
 
     def apart(self, ordinal: int, other: bytes) -> bool:
