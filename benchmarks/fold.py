@@ -9,6 +9,7 @@ import time
 
 from benchmarks.harness import hash_of, report
 from benchmarks.workload import activities, follows, wishes
+from fanbell.infra.load import GC_THRESHOLD
 from fanbell.schemas.codec import HEADER_BYTES, HEADERS, decode, encode
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Notice, Rules, Update
@@ -49,6 +50,7 @@ class Folds:
 def main(
     count: int = 30_000, authors: int = 1_000, users: int = 20_000, partitions: int = 8, rounds: int = 3
 ) -> None:
+    gc.set_threshold(*GC_THRESHOLD)
     best = best_of_cpu = 0.0
     answer = ""
     for _ in range(rounds):
@@ -62,6 +64,7 @@ def main(
         ]
         folds.notices = []
         gc.collect()
+        gc.freeze()  # as the server does once it is open
         started, cpu = time.perf_counter(), time.process_time()
         for partition, value, at_ms in records:
             folds.put(ACTIVITIES, partition, value, at_ms)
