@@ -26,6 +26,7 @@ from fanbell.infra.folder import STATE_FILE
 from fanbell.infra.settings import Settings
 from fanbell.projections.sqlite_reader import Reader
 from fanbell.schemas.records import Activity
+from fanbell.streams.core.kinds import default_source
 
 QUESTION: Final = "melcup17 from JSON lines to stored inboxes"
 LOOK_EVERY_S: Final = 0.1
@@ -67,6 +68,14 @@ def written(folder: Path, data_folder: Path, tiny: bool) -> tuple[list[str], int
     data.write_lines(folder / "follows.jsonl", filter(wanted, town.follows(first - data.FOLLOWED_BEFORE_MS)))
     data.write_lines(folder / "events.jsonl", events)
     return members, first, last
+
+
+def rules() -> str:
+    """The shipped kinds, with reposts heard by the reposter's followers too, as on the platform the data is from."""
+    owner_only = 'audience = [{ to = "owner", reason = "repost" }]'
+    assert owner_only in default_source()
+    both = 'audience = [{ to = "owner", reason = "repost" }, { to = "followers_of_actor", reason = "post" }]'
+    return default_source().replace(owner_only, both)
 
 
 def measure(
@@ -127,7 +136,12 @@ def main(tiny: bool = False, profile: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         members, first, last = written(Path(name), data_folder, tiny)
         graph = Settings(data=Path(name) / "graph")
-        load.run(Path(name) / "follows.jsonl", graph, now_ms=first - data.FOLLOWED_BEFORE_MS)
+        load.run(
+            Path(name) / "follows.jsonl",
+            graph,
+            now_ms=first - data.FOLLOWED_BEFORE_MS,
+            rules=rules(),
+        )
         for keep in (20,) if tiny else (10_000, 200):
             found, answer = measure(Path(name), keep, members, last, profile)
             figures.update(found)

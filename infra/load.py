@@ -16,7 +16,7 @@ from fanbell.schemas.codec import encode
 from fanbell.schemas.parse import Invalid, parse_activity, parse_json
 from fanbell.schemas.records import Rules
 from fanbell.schemas.topics import DEAD, INTAKE
-from fanbell.streams.core.kinds import FOLD_VERSION, default_source
+from fanbell.streams.core.kinds import FOLD_VERSION, default_source, parse_rules
 from fanbell.streams.core.kinds import Rules as KindRules
 from fanbell.streams.embedded import Runner
 from fanbell.streams.log import Entry, Log
@@ -36,16 +36,26 @@ class BadLine(ValueError):
 
 
 def run(
-    path: Path, settings: Settings, progress: Progress = lambda count, size: None, now_ms: int | None = None
+    path: Path,
+    settings: Settings,
+    progress: Progress = lambda count, size: None,
+    now_ms: int | None = None,
+    rules: str | None = None,
 ) -> dict[str, Any]:
-    """Load the JSON lines of `path`; what came of it. Raises BadLine, and what opening a folder raises."""
+    """Load the JSON lines of `path`; what came of it.
+
+    `rules`: TOML text for a folder that has no rules yet, instead of the shipped ones.
+    Raises BadLine, BadRules, and what opening a folder raises.
+    """
+    if rules is not None:
+        parse_rules(rules)
     folder = DataFolder(settings)
     connection = open_database(folder.path / INTAKE_FILE, synchronous="FULL")
     threshold = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLD)
     try:
         return _Load(
-            folder.runner(SqliteLog(connection, 1)), now_ms, lambda: make_durable(folder.connection)
+            folder.runner(SqliteLog(connection, 1)), now_ms, lambda: make_durable(folder.connection), rules
         ).run(path, progress)
     finally:
         gc.set_threshold(*threshold)
@@ -54,13 +64,15 @@ def run(
 
 
 class _Load:
-    def __init__(self, runner: Runner, now_ms: int | None, durable: Callable[[], None]) -> None:
+    def __init__(
+        self, runner: Runner, now_ms: int | None, durable: Callable[[], None], rules: str | None
+    ) -> None:
         self._runner, self._intake, self._durable = runner, runner.intake, durable
         self._now_ms = now_ms or time.time_ns() // 1_000_000
         now(runner.open())
         self._catch_up()
         if not runner.routes[0].fold.versions.of:
-            self._append([encode(Rules(1, FOLD_VERSION, default_source(), self._now_ms))])
+            self._append([encode(Rules(1, FOLD_VERSION, rules or default_source(), self._now_ms))])
         self._rules = runner.routes[0].fold.versions.newest
 
     def run(self, path: Path, progress: Progress) -> dict[str, Any]:
