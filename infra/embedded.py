@@ -341,7 +341,7 @@ class Embedded:
         if found is None and self._runner is not None:
             key = hash64(id_.encode())
             for replica in self._runner.routes:
-                found = replica.fold.used.get(key)
+                found = replica.fold.used.get(key, self._runner.clock_ms)
                 if found is None:
                     found = replica.fold.waiting_ids.get(id_)
                 if found is not None:

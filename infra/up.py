@@ -39,7 +39,6 @@ logger = structlog.get_logger()
 DRAIN_S: Final = 3.0  # sessions have so long to agree to close
 STOP_S: Final = 5  # requests under way have so long to end
 BACKLOG: Final = 4_096  # connections the system holds for us when many come at once
-SWITCH_S: Final = 0.001  # the runner gives the event loop its turn after a millisecond, not after five
 
 REFUSALS: Final = (
     BadSecret, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed, SnapshotFailed, LogFailed,
@@ -154,7 +153,6 @@ def serve(
 ) -> int:
     """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end."""
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
-    sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(*GC_THRESHOLD)
 
     async def main() -> None:
