@@ -9,10 +9,13 @@ import pytest
 
 from fanbell.edge.backend import Busy, Conflict
 from fanbell.infra.embedded import Embedded
+from fanbell.infra.folder import DataFolder
+from fanbell.infra.intake import run
 from fanbell.infra.settings import Settings
 from fanbell.schemas.records import Activity, Change
 from fanbell.streams.core.kinds import BadRules, default_source
-from fanbell.streams.sqlite import DatabaseFailed
+from fanbell.streams.log_sqlite import SqliteLog
+from fanbell.streams.sqlite import DatabaseFailed, open_database
 
 Story = Callable[[Embedded], Awaitable[None]]
 
@@ -194,3 +197,36 @@ def test_a_store_that_was_lost_is_filled_from_the_log(tmp_path: Path) -> None:
         assert [row.kind for row in await backend.store.rows("bob")] == ["post"]
 
     live(tmp_path, after)
+
+
+def test_trimming_leaves_what_a_restart_needs(tmp_path: Path) -> None:
+    """
+    The log forgets what both kept snapshots have applied, and no more: the next start finds everything it needs.
+    """
+    names = iter("abcdefgh")
+
+    async def another_post(backend: Embedded) -> None:
+        name = next(names)
+        await backend.publish([Activity(name, "post", "ana", f"p{name}")])
+        assert await backend.settle(10)
+
+    live(tmp_path, follow_and_post, partitions=1)
+    for _ in range(3):  # each end keeps a snapshot
+        live(tmp_path, another_post, partitions=1)
+    folder = DataFolder(Settings(data=tmp_path, partitions=1))
+    intake = open_database(tmp_path / "intake.db")
+    runner = folder.runner(SqliteLog(intake, 1))
+    run(runner.open())
+    before = run(runner.trim(before_ms=1 << 52))
+    assert before == runner.position
+    starts = {replica.topic: run(folder.log.start(replica.topic, 0)) for replica in runner.replicas}
+    assert starts == {replica.topic: replica.previous + 1 for replica in runner.replicas}
+    assert all(start > 0 for start in starts.values())
+    folder.close()
+    intake.close()
+
+    async def after(backend: Embedded) -> None:
+        await another_post(backend)
+        assert len(await backend.store.rows("bob")) == 5
+
+    live(tmp_path, after, partitions=1)
