@@ -3,13 +3,12 @@
 The same Ask goes to every partition, and a process holds several: its names are packed and its content is read once.
 """
 
-from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
 from fanbell.schemas.codec import ask_of, content_of, decode_body, pack, packed_bytes
-from fanbell.schemas.records import Change, Content, Op
+from fanbell.schemas.records import Ask, Change, Content, Op
 from fanbell.streams.core.kinds import REASONS
 
 REASON_BYTES: Final = {reason: pack(reason) for reason in REASONS}
@@ -57,26 +56,38 @@ def happening(content: Content, data: bytes) -> Happening:
     )
 
 
-@lru_cache(maxsize=64)  # a command's copies for the partitions of one process come close together
+_READY: Final[dict[bytes, Asked]] = {}
+_READY_MAX: Final = 64  # a command's copies for the partitions of one process come close together
+
+
 def asked_of(data: bytes) -> Asked:
     """The Ask whose Avro binary is `data`; shared, not to be changed. Raises Undecodable."""
-    ask = ask_of(data)
-    if ask.op == "change":
-        return Asked(ask.op, ask.rules, ask.time_ms, ask.why, None, decode_body(Change, ask.content), [])
-    audiences = [
-        (
-            audience.reason,
-            None if audience.followers_of is None else pack(audience.followers_of),
-            [pack(user) for user in audience.users],
-        )
-        for audience in ask.audiences
-    ]
-    return Asked(
-        ask.op,
-        ask.rules,
-        ask.time_ms,
-        ask.why,
-        happening(content_of(ask.content), ask.content),
-        None,
-        audiences,
-    )
+    found = _READY.get(data)
+    if found is None:
+        ask = ask_of(data)
+        found = make_ready(data, ask, None if ask.op == "change" else content_of(ask.content))
+    return found
+
+
+def make_ready(data: bytes, ask: Ask, content: Content | None) -> Asked:
+    """Keep `ask` ready under `data`, its Avro binary: stage 1 does so, since stage 2 of the same process reads it next.
+
+    `content` is that of the Ask, None if it carries a change.
+    """
+    if content is None:
+        made = Asked(ask.op, ask.rules, ask.time_ms, ask.why, None, decode_body(Change, ask.content), [])
+    else:
+        audiences = [
+            (
+                audience.reason,
+                None if audience.followers_of is None else pack(audience.followers_of),
+                [pack(user) for user in audience.users],
+            )
+            for audience in ask.audiences
+        ]
+        what = happening(content, ask.content)
+        made = Asked(ask.op, ask.rules, ask.time_ms, ask.why, what, None, audiences)
+    if len(_READY) >= _READY_MAX:
+        _READY.clear()
+    _READY[data] = made
+    return made

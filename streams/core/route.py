@@ -31,6 +31,7 @@ from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Ask, Audience, Content, Dead, Fact, Forward, Rules, Tick
 from fanbell.schemas.topics import ACTIVITIES, DEAD, ROUTED
 from fanbell.streams.core import kinds
+from fanbell.streams.core.asked import make_ready
 from fanbell.streams.core.changes import change_of, placed
 from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
 from fanbell.streams.core.hashes import RecentIds, hash64
@@ -83,6 +84,8 @@ class Route:
         self._out: list[Output] = []
         self._n = 0
         self._source = number(partition)
+        self._told: Content | None = None
+        """What the command under way tells of."""
 
     # The step, and what each sort of record does
 
@@ -426,12 +429,11 @@ class Route:
         if rules is not None and rules.expires_after_ms is not None:
             after = own_ms + rules.expires_after_ms
             expires_at = after if expires_at is None else min(expires_at, after)
-        return content_bytes(
-            Content(
-                activity.id, kind, activity.actor, activity.object, activity.target, thread, activity.scope,
-                activity.data, activity.importance or (rules.importance if rules else None), own_ms, expires_at,
-            )
+        self._told = Content(
+            activity.id, kind, activity.actor, activity.object, activity.target, thread, activity.scope,
+            activity.data, activity.importance or (rules.importance if rules else None), own_ms, expires_at,
         )  # fmt: skip
+        return content_bytes(self._told)
 
     def _drop(self, activity: Activity, own_ms: int, why: str) -> None:
         """Nobody hears; the object's partition notes why, for those who ask what became of it."""
@@ -441,6 +443,7 @@ class Route:
 
     def _ask(self, partitions: Iterable[int], ask: Ask) -> None:
         data = ask_bytes(ask)
+        make_ready(data, ask, None if ask.op == "change" else self._told)
         out, last, n = self._out, self.last, self._n
         origin = self._source + zigzag(n)
         for partition in partitions:
