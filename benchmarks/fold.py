@@ -25,10 +25,9 @@ class Folds:
     """Both stages of every partition, in memory; outputs of one go into the other as bytes."""
 
     def __init__(self, partitions: int) -> None:
-        names: dict[bytes, bytes] = {}
         self.partitions = partitions
         self.routes = [Route(p, partitions) for p in range(partitions)]
-        self.shards = [FanOut(p, lambda name: names.setdefault(name, name)) for p in range(partitions)]
+        self.shards = [FanOut(p) for p in range(partitions)]
         self.offsets = {(topic, p): 0 for topic in (ACTIVITIES, ROUTED) for p in range(partitions)}
         self.notices: list[bytes] = []
         rules = encode(Rules(1, 1, default_source(), 0))

@@ -52,16 +52,9 @@ def settled() -> int:
     return rss_bytes()
 
 
-def names() -> Any:
-    """What shards of one process share of names."""
-    known: dict[bytes, bytes] = {}
-    return lambda name: known.setdefault(name, name)
-
-
 def fold(changes: Iterator[Change], source: str) -> tuple[list[FanOut], list[int], int]:
     """The shards after `changes`, the offsets they stand at, and how many edges there were."""
-    intern = names()
-    shards = [FanOut(partition, intern) for partition in range(PARTITIONS)]
+    shards = [FanOut(partition) for partition in range(PARTITIONS)]
     offsets = [-1] * PARTITIONS
 
     def put(partition: int, value: bytes) -> None:
@@ -108,13 +101,12 @@ def build(folder: str, source: str, at_most: int | None, saying: Connection) -> 
 def open_saved(folder: str, saying: Connection) -> None:
     """Open all shards from their snapshots."""
     before = settled()
-    intern = names()
     with Stopwatch() as watch:
         shards = []
         snapshots = FolderSnapshots(folder)
         for partition in range(PARTITIONS):
             newest = now(snapshots.candidates(FanOut.stage, partition))[0]
-            shards.append(FanOut.load(partition, newest.state, intern))
+            shards.append(FanOut.load(partition, newest.state))
             del newest
     opened = settled() - before
     answer = hash_of(shard.dump() for shard in shards)

@@ -6,11 +6,11 @@ ten bytes before it. Names of recipients are kept packed (as Avro strings) and j
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, TypeVar, cast
 
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
@@ -25,12 +25,9 @@ from fanbell.schemas.records import (
     Change,
     Command,
     Content,
-    Notice,
-    Op,
     Outcome,
     Preference,
     Silenced,
-    Update,
 )
 
 AVRO_DIR: Final = Path(__file__).parent / "avro"
@@ -234,6 +231,22 @@ def zigzag(value: int) -> bytes:
     return bytes(out)
 
 
+def long_at(data: bytes, at: int) -> tuple[int, int]:
+    """The Avro long at `data[at]`, and where it ends. Raises IndexError."""
+    byte = data[at]
+    at += 1
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1), at
+    value, shift = byte & 0x7F, 7
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), at
+        shift += 7
+
+
 _ONE_BYTE: Final = [bytes((value,)) for value in range(0x80)]
 
 
@@ -246,133 +259,6 @@ def pack(name: str) -> bytes:
 def unpack(name: bytes) -> str:
     """The name whose Avro string is `name`. An id has at most 256 bytes, so its length takes one or two."""
     return name[1 if name[0] < 0x80 else 2 :].decode()
-
-
-def with_recipients(encoded: bytes, packed: Iterable[bytes], count: int) -> bytes:
-    """`encoded`, a record whose last field is an empty `recipients`, with `count` packed names put in.
-
-    An Avro array is blocks of a count and that many items, then a zero: the zero that stands for the empty array
-    is moved behind one block.
-    """
-    if count == 0:
-        return encoded
-    return b"".join((encoded[:-1], zigzag(count), *packed, b"\0"))
-
-
-# What follows writes and reads the records that a fan-out is made of by hand: fastavro takes 3 to 8 µs for one.
-# tests/schemas/test_codec.py holds them to the same bytes.
-
-_COMMAND: Final = HEADERS[Command]
-_NOTICE: Final = HEADERS[Notice]
-_OUTCOME: Final = HEADERS[Outcome]
-_UPDATE: Final = HEADERS[Update]
-
-
-_SOME: Final = b"\x02"  # the second branch of a union whose first is null
-_NULL: Final = b"\0"
-_OPS: Final = {op: bytes((2 * i,)) for i, op in enumerate(get_args(Op))}
-
-
-def _optional(text: str | None) -> bytes:
-    return _NULL if text is None else _SOME + pack(text)
-
-
-@lru_cache(maxsize=4096)
-def _known(text: str) -> bytes:
-    """`pack` of one of few words: kinds, reasons, rules."""
-    return pack(text)
-
-
-def content_bytes(content: Content) -> bytes:
-    """A Content in Avro binary."""
-    data, importance, expires_at = content.data, content.importance, content.expires_at
-    return b"".join(
-        (
-            pack(content.id), _known(content.kind), pack(content.actor), pack(content.object),
-            _optional(content.target), _optional(content.thread), _optional(content.scope),
-            _NULL if data is None else _SOME + packed_bytes(data),
-            _NULL if importance is None else _SOME + _known(importance),
-            zigzag(content.at_ms),
-            _NULL if expires_at is None else _SOME + zigzag(expires_at),
-        )
-    )  # fmt: skip
-
-
-def ask_bytes(ask: Ask) -> bytes:
-    """An Ask in Avro binary."""
-    parts = [
-        zigzag(ask.rules),
-        zigzag(ask.time_ms),
-        _OPS[ask.op],
-        _optional(ask.why),
-        packed_bytes(ask.content),
-    ]
-    if ask.audiences:
-        parts.append(zigzag(len(ask.audiences)))
-        for audience in ask.audiences:
-            parts += (_known(audience.reason), _optional(audience.followers_of))
-            if audience.users:
-                parts += (zigzag(len(audience.users)), *map(pack, audience.users))
-            parts.append(_NULL)
-    parts.append(_NULL)
-    return b"".join(parts)
-
-
-def outcome_bytes(numbers: bytes, id_: str, heard: int, silenced: list[Silenced]) -> bytes:
-    """An Outcome from its first five fields in Avro binary, and the others."""
-    parts = [_OUTCOME, numbers, pack(id_), zigzag(heard)]
-    if silenced:
-        parts.append(zigzag(len(silenced)))
-        for one in silenced:
-            parts += (_known(one.rule), zigzag(one.count))
-    parts.append(_NULL)
-    return b"".join(parts)
-
-
-def update_bytes(numbers: bytes, update: Update, packed: list[bytes]) -> bytes:
-    """An Update from its first five fields in Avro binary, its others, and packed names instead of its recipients."""
-    actors = update.actors
-    return b"".join(
-        (
-            _UPDATE, numbers, pack(update.id), _known(update.reason), zigzag(update.row_seq),
-            zigzag(update.prev_row_seq), b"\1" if update.announces else _NULL, zigzag(update.count),
-            zigzag(len(actors)) if actors else b"", *map(pack, actors), _NULL,
-            zigzag(update.created_ms), packed_bytes(update.content), zigzag(len(packed)), *packed, _NULL,
-        )
-    )  # fmt: skip
-
-
-def command_bytes(origin: bytes, ask: bytes) -> bytes:
-    """A Command from its first five fields and its Ask, both in Avro binary."""
-    return _COMMAND + origin + ask
-
-
-def notice_bytes(numbers: bytes, reason_and_content: bytes, packed: Iterable[bytes], count: int) -> bytes:
-    """A Notice: its first five fields, its reason and content, all in Avro binary, and `count` (≥ 1) packed names."""
-    return b"".join((_NOTICE, numbers, reason_and_content, zigzag(count), *packed, b"\0"))
-
-
-def packed_bytes(data: bytes) -> bytes:
-    """`data` as Avro bytes."""
-    return zigzag(len(data)) + data
-
-
-def origin_and_ask(data: bytes) -> tuple[list[int], bytes]:
-    """`source, n, index, prev_n, prev_index` of a Command in single-object encoding, and its Ask in Avro binary."""
-    at = HEADER_BYTES
-    numbers = []
-    for _ in range(5):
-        byte = data[at]
-        at += 1
-        value = byte & 0x7F
-        shift = 7
-        while byte > 0x7F:
-            byte = data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-        numbers.append((value >> 1) ^ -(value & 1))
-    return numbers, data[at:]
 
 
 @lru_cache(maxsize=16)  # in one process the runner looks at it, and stage 1 right after

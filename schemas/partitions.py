@@ -34,7 +34,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
-@lru_cache(maxsize=1 << 17)  # ids repeat: a thread's entity, a busy actor. 131,072 entries are about 20 MB.
+@lru_cache(maxsize=1 << 15)  # ids repeat: a thread's entity, a busy actor; 32,768 entries are about 6 MB
 def partition_of(key: str, partitions: int) -> int:
     """The partition, 0 ≤ p < `partitions`, of the user or entity `key`."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

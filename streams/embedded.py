@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from fanbell.schemas.by_hand import told_of
 from fanbell.schemas.codec import activity_of, decode, encode, kind_of_record
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Rules, Tick, Told
@@ -72,13 +73,8 @@ class Runner:
 
     async def open(self) -> None:
         """Bring every replica to the end of the log. Raises LogShort, LogFailed, and what the folds raise."""
-        names: dict[bytes, bytes] = {}
-
-        def intern(name: bytes) -> bytes:
-            return names.setdefault(name, name)
-
         self.routes = [self._route(partition) for partition in range(self.partitions)]
-        self.shards = [self._shard(partition, intern) for partition in range(self.partitions)]
+        self.shards = [self._shard(partition) for partition in range(self.partitions)]
         for replica in self.replicas:
             await replica.open(all_out=True)
             while records := await replica.missing():
@@ -95,10 +91,10 @@ class Runner:
             lambda: Route(partition, self.partitions), lambda data: Route.load(partition, self.partitions, data),
         )  # fmt: skip
 
-    def _shard(self, partition: int, intern: Callable[[bytes], bytes]) -> Replica[FanOut]:
+    def _shard(self, partition: int) -> Replica[FanOut]:
         return Replica(
             ROUTED, partition, self.log, self.snapshots,
-            lambda: FanOut(partition, intern), lambda data: FanOut.load(partition, data, intern),
+            lambda: FanOut(partition), lambda data: FanOut.load(partition, data),
         )  # fmt: skip
 
     async def _project_what_is_missing(self) -> None:
@@ -110,7 +106,7 @@ class Runner:
                 at = records[-1].offset + 1
                 with self._transaction():
                     await self.store.apply(
-                        {partition: [decode(record.value) for record in records]}, {partition: at - 1}
+                        {partition: [told_of(record.value) for record in records]}, {partition: at - 1}
                     )
 
     # One batch
@@ -252,7 +248,7 @@ class Runner:
         for (topic, partition), entries in self._new.items():
             first = await self.log.append(topic, partition, entries)
             if topic == NOTICES:
-                batches[partition] = [(first + i, decode(entry.value)) for i, entry in enumerate(entries)]
+                batches[partition] = [(first + i, told_of(entry.value)) for i, entry in enumerate(entries)]
             elif topic == DEAD:
                 self.dead += len(entries)
             else:

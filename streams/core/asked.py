@@ -7,8 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from fanbell.schemas.codec import ask_of, content_of, decode_body, pack, packed_bytes
+from fanbell.schemas.by_hand import packed_bytes
+from fanbell.schemas.codec import ask_of, content_of, decode_body, pack
 from fanbell.schemas.records import Ask, Change, Content, Op
+from fanbell.streams.core.hashes import hash64
 from fanbell.streams.core.kinds import REASONS
 
 REASON_BYTES: Final = {reason: pack(reason) for reason in REASONS}
@@ -23,6 +25,7 @@ class Happening(Struct, gc=False):
     field: bytes
     """The same with its length before it, as a notice has it."""
     actor: bytes
+    actor_hash: int
     object: bytes
     target: bytes | None
     thread: bytes | None
@@ -30,7 +33,7 @@ class Happening(Struct, gc=False):
 
 
 class Asked(Struct, gc=False):
-    """An Ask, ready. `audiences`: (reason, packed id whose followers are meant or None, packed users)."""
+    """An Ask, ready. `audiences`: (reason, hash of the id whose followers are meant or None, packed users)."""
 
     op: Op
     rules: int
@@ -38,17 +41,18 @@ class Asked(Struct, gc=False):
     why: str | None
     what: Happening | None
     change: Change | None
-    audiences: list[tuple[str, bytes | None, list[bytes]]]
+    audiences: list[tuple[str, int | None, list[bytes]]]
 
 
 def happening(content: Content, data: bytes) -> Happening:
     """`content`, whose Avro binary is `data`, ready."""
-    target, thread, scope = content.target, content.thread, content.scope
+    actor, target, thread, scope = pack(content.actor), content.target, content.thread, content.scope
     return Happening(
         content,
         data,
         packed_bytes(data),
-        pack(content.actor),
+        actor,
+        hash64(actor),
         pack(content.object),
         None if target is None else pack(target),
         None if thread is None else pack(thread),
@@ -80,7 +84,7 @@ def make_ready(data: bytes, ask: Ask, content: Content | None) -> Asked:
         audiences = [
             (
                 audience.reason,
-                None if audience.followers_of is None else pack(audience.followers_of),
+                None if audience.followers_of is None else hash64(pack(audience.followers_of)),
                 [pack(user) for user in audience.users],
             )
             for audience in ask.audiences

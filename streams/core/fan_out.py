@@ -11,18 +11,21 @@ from typing import Any, ClassVar, Final
 import msgspec
 from pyroaring import BitMap
 
+from fanbell.schemas.by_hand import (
+    notice_bytes,
+    outcome_bytes,
+    recipients_bytes,
+    update_bytes,
+    with_recipients,
+)
 from fanbell.schemas.codec import (
+    HEADER_BYTES,
     HEADERS,
     Undecodable,
     decode,
     encode,
     encode_body,
-    notice_bytes,
-    origin_and_ask,
-    outcome_bytes,
     pack,
-    update_bytes,
-    with_recipients,
     zigzag,
 )
 from fanbell.schemas.limits import RECORD_BYTES_MAX
@@ -44,7 +47,7 @@ from fanbell.streams.core import sets
 from fanbell.streams.core.asked import REASON_BYTES, Asked, Happening, asked_of, happening
 from fanbell.streams.core.changes import fault_of
 from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
-from fanbell.streams.core.graph import Graph, Intern
+from fanbell.streams.core.graph import Graph
 from fanbell.streams.core.groups import Group, Key
 from fanbell.streams.core.hears import Asking, hears
 from fanbell.streams.core.kinds import parse_rules
@@ -65,12 +68,12 @@ class FanOut:
 
     stage: ClassVar[str] = "fan_out"
 
-    def __init__(self, partition: int, intern: Intern = lambda name: name) -> None:
+    def __init__(self, partition: int) -> None:
         self.partition = partition
         self.clock_ms = 0
         self.seq = 0
         self.versions = Versions()
-        self.graph = Graph(intern)
+        self.graph = Graph()
         self.book = Book()
         self.pending: list[tuple[int, int, int, Group]] = []
         """(due, place among those of one moment, born, group), a heap; entries that are true no more are passed over"""
@@ -94,9 +97,10 @@ class FanOut:
         self._n_bytes = zigzag(record.offset)
         value = record.value
         try:
-            if value[:10] == _COMMAND:
-                origin, ask = origin_and_ask(value)
-                self._command(origin, asked_of(ask))
+            if value[:HEADER_BYTES] == _COMMAND:
+                new, at = self.taken.take(value, HEADER_BYTES)
+                if new:
+                    self._command(asked_of(value[at:]))
                 return self._out
             item = decode(value)
         except (Undecodable, IndexError) as error:
@@ -134,11 +138,9 @@ class FanOut:
     def _is_due(entry: tuple[int, int, int, Group]) -> bool:
         return entry[3].pending and entry[3].queued == entry[1]
 
-    def _command(self, origin: list[int], asked: Asked) -> None:
+    def _command(self, asked: Asked) -> None:
         if asked.time_ms > self.clock_ms or self.pending:
             self._advance(asked.time_ms)
-        if not self.taken.is_new(*origin):
-            return
         what = asked.what
         if what is None:
             assert asked.change is not None
@@ -174,7 +176,7 @@ class FanOut:
 
     # Telling
 
-    def _announce_to_followers(self, asking: Asking, reason: str, followed: bytes) -> None:
+    def _announce_to_followers(self, asking: Asking, reason: str, followed: int) -> None:
         """`_announce` where followers are all the audience, as they are for most of what is told."""
         followers = self.graph.followers_of(followed)
         if followers is None:
@@ -184,7 +186,7 @@ class FanOut:
         if hearing and grouped:
             self._grow(asking, reason, hearing)
         elif hearing is followers.ordinals and len(followers.names) + len(asking.what.data) <= _BYTES_MAX:
-            self._put_notice(asking.what, reason, followers.members, [followers.names], followers.count)
+            self._put_notice(asking.what, reason, followers.members, followers.names, followers.count)
         elif hearing:
             self._notice(asking.what, reason, hearing)
         if silenced or (grouped and hearing):
@@ -229,15 +231,13 @@ class FanOut:
     def _notice_chunk(self, what: Happening, reason: str, ordinals: list[int]) -> None:
         names = self.graph.names.packed
         count = len(ordinals)
-        self._put_notice(
-            what, reason, packed(ordinals, count), [names[ordinal] for ordinal in ordinals], count
-        )
+        recipients = recipients_bytes([names[ordinal] for ordinal in ordinals])
+        self._put_notice(what, reason, packed(ordinals, count), recipients, count)
 
     def _put_notice(
-        self, what: Happening, reason: str, told: Ordinals, names: list[bytes], count: int
+        self, what: Happening, reason: str, told: Ordinals, recipients: bytes, count: int
     ) -> None:
-        index = len(self._out)
-        self._emit(notice_bytes(self._numbers(index), REASON_BYTES[reason] + what.field, names, count), index)
+        self._emit(notice_bytes(self._stamp(), REASON_BYTES[reason], what.field, recipients))
         self.told += count
         content = what.content
         single = Single(
@@ -246,8 +246,7 @@ class FanOut:
         self.book.put_single(single, self.versions.newest.limits.told)
 
     def _outcome(self, id_: str, heard: int, silenced: list[Silenced]) -> None:
-        index = len(self._out)
-        self._emit(outcome_bytes(self._numbers(index), id_, heard, silenced), index)
+        self._emit(outcome_bytes(self._stamp(), id_, heard, silenced))
 
     # Groups
 
@@ -370,8 +369,7 @@ class FanOut:
             *_UNSTAMPED, group.id, group.reason, row_seq, prev_row_seq, announces, len(group.parts), group.latest(),
             group.created_ms, group.content, [],
         )  # fmt: skip
-        index = len(self._out)
-        self._emit(update_bytes(self._numbers(index), update, [names[ordinal] for ordinal in members]), index)
+        self._emit(update_bytes(self._stamp(), update, [names[ordinal] for ordinal in members]))
         group.row_seq, group.out_ms = row_seq, at_ms
         group.read = group.read and not announces
         group.fresh = {}
@@ -482,12 +480,8 @@ class FanOut:
         self._announce(Asking(happening(content, encode_body(content)), kind, self.clock_ms), audiences)
 
     def _mute(self, change: Change, user: bytes, what: bytes) -> None:
-        table = self.graph.mutes(change.aspect or "author")
-        if change.kind == "mute":
-            changed = self.graph.add(table, what, self.graph.names.ordinal(user))
-        else:
-            ordinal = self.graph.names.known(user)
-            changed = ordinal is not None and sets.discard(table, what, ordinal)
+        aspect = change.aspect or "author"
+        changed = (self.graph.mute if change.kind == "mute" else self.graph.unmute)(user, aspect, what)
         if changed:
             self._wish(change)
 
@@ -496,7 +490,7 @@ class FanOut:
         if own:
             ordinal = graph.names.ordinal(user)
             if change.kind == "unblock":
-                if sets.discard(graph.blocked_by, blocked, ordinal):
+                if graph.discard(graph.blocked_by, blocked, ordinal):
                     self._wish(change)
             elif graph.add(graph.blocked_by, blocked, ordinal):
                 graph.unfollow(user, blocked)
@@ -506,7 +500,7 @@ class FanOut:
         if other:
             ordinal = graph.names.ordinal(blocked)
             if change.kind == "unblock":
-                sets.discard(graph.blocking, user, ordinal)
+                graph.discard(graph.blocking, user, ordinal)
             elif graph.add(graph.blocking, user, ordinal):
                 graph.forget_follow(user, blocked)
                 if graph.unfollow(blocked, user):
@@ -531,28 +525,35 @@ class FanOut:
 
     # Output
 
-    def _numbers(self, index: int) -> bytes:
-        """n, index, the pair before, seq: what every record of `notices` begins with."""
-        return self._n_bytes + number(index) + self._last_bytes + zigzag(self.seq + 1)
+    def _stamp(self) -> bytes:
+        """n, index, the pair before, seq: what the next record of `notices` begins with."""
+        index = len(self._out)
+        pair = self._n_bytes + number(index)
+        self.seq += 1
+        numbers = pair + self._last_bytes + zigzag(self.seq)
+        self.last, self._last_bytes = (self._n, index), pair
+        return numbers
 
     def _emit_record(self, record: Any) -> None:
-        record.n, record.index, record.seq = self._n, len(self._out), self.seq + 1
-        record.prev_n, record.prev_index = self.last
-        self._emit(encode(record), record.index)
+        self._number(record)
+        self._emit(encode(record))
 
     def _emit_to(self, record: Retraction, names: list[bytes]) -> None:
         """Put out a retraction; for more names than one record holds, several."""
         for at in range(0, len(names), COHORT_MAX):
             some = names[at : at + COHORT_MAX]
-            record.n, record.index, record.seq = self._n, len(self._out), self.seq + 1
-            record.prev_n, record.prev_index = self.last
-            self._emit(with_recipients(encode(record), some, len(some)), record.index)
+            self._number(record)
+            self._emit(with_recipients(encode(record), some))
 
-    def _emit(self, value: bytes, index: int) -> None:
-        self.seq += 1
-        self.last = (self._n, index)
-        self._last_bytes = self._n_bytes + number(index)
-        self._out.append(Output(NOTICES, self.partition, value, self._n, index))
+    def _number(self, record: Any) -> None:
+        """What `_stamp` says, as fields of a record that is encoded whole."""
+        record.prev_n, record.prev_index = self.last
+        self._stamp()
+        record.n, record.index = self.last
+        record.seq = self.seq
+
+    def _emit(self, value: bytes) -> None:
+        self._out.append(Output(NOTICES, self.partition, value, self._n, len(self._out)))
 
     def _dead(self, reason: str, detail: str) -> None:
         index = len(self._out)
@@ -598,12 +599,12 @@ class FanOut:
         )
 
     @classmethod
-    def load(cls, partition: int, data: bytes, intern: Intern = lambda name: name) -> "FanOut":
+    def load(cls, partition: int, data: bytes) -> "FanOut":
         tree = msgspec.msgpack.decode(data, strict=False)
-        made = cls(partition, intern)
+        made = cls(partition)
         made.clock_ms, made.seq, made._queued = tree["clock_ms"], tree["seq"], tree["queued"]
         made.versions = Versions.load(tree["rules"])
-        made.graph = Graph.load(tree["graph"], intern)
+        made.graph = Graph.load(tree["graph"])
         made.book = Book.load(tree["book"])
         groups = {told.born: told for told in made.book.order if isinstance(told, Group)}
         for kind, reason, value, ordinal, born in tree["open"]:

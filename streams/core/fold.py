@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
-from fanbell.schemas.codec import zigzag
+from fanbell.schemas.codec import long_at, zigzag
 from fanbell.schemas.limits import FUTURE_MS
 from fanbell.streams.core.kinds import Rules, parse_rules
 from fanbell.streams.log import Record
@@ -67,6 +67,8 @@ class Taken:
 
     def __init__(self, pairs: dict[int, tuple[int, int]] | None = None) -> None:
         self.pairs = pairs or {}
+        self._ends: dict[int, bytes] = {}
+        """By source, the last pair as the next record of it has to name it, where `take` took it."""
 
     def is_new(self, source: int, n: int, index: int, prev_n: int, prev_index: int) -> bool:
         """Take the pair if it is above the last one; whether it is. Raises Jump."""
@@ -79,6 +81,26 @@ class Taken:
             )
         self.pairs[source] = (n, index)
         return True
+
+    def take(self, data: bytes, at: int) -> tuple[bool, int]:
+        """`is_new` for five numbers in Avro binary from `at` on; and where they end.
+
+        The pair before is compared as bytes: decoding it took a third of the time. Raises Jump, IndexError.
+        """
+        source, begin = long_at(data, at)
+        n, at = long_at(data, begin)
+        index, at = long_at(data, at)
+        end = self._ends.get(source)
+        if end is not None and data.startswith(end, at) and (n, index) > self.pairs[source]:
+            self._ends[source] = data[begin:at]
+            self.pairs[source] = (n, index)
+            return True, at + len(end)
+        prev_n, prev_end = long_at(data, at)
+        prev_index, prev_end = long_at(data, prev_end)
+        new = self.is_new(source, n, index, prev_n, prev_index)
+        if new:
+            self._ends[source] = data[begin:at]
+        return new, prev_end
 
     def dump(self) -> list[list[int]]:
         return [[source, *pair] for source, pair in self.pairs.items()]

@@ -1,52 +1,43 @@
 """One shard's knowledge of people: names and ordinals, who follows, mutes and blocks whom, who wishes what.
 
-An ordinal is a recipient's number inside the shard. Keys are packed names (Avro strings), shared between shards of one
-process by `intern`, since the same author is followed in most of them.
+An ordinal is a recipient's number inside the shard. Ids are packed names (Avro strings), or 64-bit hashes of these.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec import Struct
 from pyroaring import BitMap
 
+from fanbell.schemas.by_hand import recipients_bytes
 from fanbell.schemas.codec import unpack
 from fanbell.schemas.records import Preference
 from fanbell.streams.core import sets
+from fanbell.streams.core.edges import Edges
 from fanbell.streams.core.hashes import HashSet, hash64
-from fanbell.streams.core.sets import Ordinals, bitmap, packed
+from fanbell.streams.core.sets import Ordinals, packed
 
 Table = dict[bytes, Ordinals]
-Intern = Callable[[bytes], bytes]
 
 RECENT_MAX: Final = (
     2_048  # ids whose followers are kept ready, 2 MB at a dozen each: few authors write most of the time
 )
-_NOBODY: Final = BitMap()
-TABLES: Final = (
-    "followers",
-    "mute_author",
-    "mute_entity",
-    "mute_thread",
-    "mute_scope",
-    "blocked_by",
-    "blocking",
-)
+NOBODY: Final = BitMap()
+PEOPLE: Final = ("followers", "mute_author", "blocked_by", "blocking")
+PLACES: Final = ("mute_entity", "mute_thread", "mute_scope")
 
 
 class Names:
     """Recipients of one shard by ordinal."""
 
-    def __init__(self, intern: Intern) -> None:
+    def __init__(self) -> None:
         self.packed: list[bytes] = []
         self.ordinals: dict[bytes, int] = {}
-        self._intern = intern
 
     def ordinal(self, name: bytes) -> int:
         """The recipient's ordinal, given if it has none."""
         found = self.ordinals.get(name)
         if found is None:
-            name = self._intern(name)
             found = self.ordinals[name] = len(self.packed)
             self.packed.append(name)
         return found
@@ -64,6 +55,9 @@ class Wishes:
     def __init__(self) -> None:
         self.items: dict[int, tuple[Preference, ...]] = {}
         self._sets: dict[tuple[str, str, str], tuple[BitMap, BitMap]] = {}
+        """(scope, kind, channel) → those who said on (or digest), and those who said off"""
+        self._asked: dict[tuple[str, str, str | None], list[tuple[BitMap, BitMap]]] = {}
+        """(kind, channel, scope) → the sets that say something of it, the most specific first; made when asked for"""
 
     def replace(self, ordinal: int, items: Iterable[Preference]) -> bool:
         """Whether anything changed."""
@@ -71,6 +65,7 @@ class Wishes:
         old = self.items.pop(ordinal, ())
         if new:
             self.items[ordinal] = new
+        self._asked.clear()
         for item in old:
             on_off = self._sets[item.scope, item.kind, item.channel]
             on_off[item.value == "off"].discard(ordinal)
@@ -87,16 +82,28 @@ class Wishes:
         Specific means: of that scope before any, then of that kind before any, then of that channel before any.
         """
         if not self._sets:
-            return _NOBODY if default else asked
-        undecided, off = asked, _NOBODY
-        for a_scope in (scope, "*") if scope is not None else ("*",):
-            for a_kind in (kind, "*"):
-                for a_channel in (channel, "*"):
-                    found = self._sets.get((a_scope, a_kind, a_channel))
-                    if found is not None:
-                        off = off | undecided & found[1]
-                        undecided = undecided - found[0] - found[1]
+            return NOBODY if default else asked
+        sets = self._asked.get((kind, channel, scope))
+        if sets is None:
+            sets = self._saying(kind, channel, scope)
+        undecided, off = asked, NOBODY
+        for on_set, off_set in sets:
+            off = off | undecided & off_set
+            undecided = undecided - on_set - off_set
         return off if default else off | undecided
+
+    def _saying(self, kind: str, channel: str, scope: str | None) -> list[tuple[BitMap, BitMap]]:
+        found = [
+            self._sets[a_scope, a_kind, a_channel]
+            for a_scope in ((scope, "*") if scope is not None else ("*",))
+            for a_kind in (kind, "*")
+            for a_channel in (channel, "*")
+            if (a_scope, a_kind, a_channel) in self._sets
+        ]
+        if len(self._asked) >= RECENT_MAX:
+            self._asked.clear()
+        self._asked[kind, channel, scope] = found
+        return found
 
 
 class Followers(Struct, gc=False, frozen=True):
@@ -106,67 +113,99 @@ class Followers(Struct, gc=False, frozen=True):
     members: Ordinals
     """The same as small as can be; not the stored set, which changes."""
     names: bytes
-    """Their packed names, joined."""
+    """Their names, as an Avro array."""
     count: int
+
+
+class Author(Struct, gc=False, frozen=True):
+    """Who of a shard does not hear of an author, whatever they do."""
+
+    apart: BitMap
+    """Those who blocked them, and those whom they blocked."""
+    muted: BitMap
 
 
 class Graph:
     """Names, edges and wishes of one shard."""
 
-    def __init__(self, intern: Intern = lambda name: name) -> None:
-        self.intern = intern
-        self.names = Names(intern)
-        self.followers: Table = {}
-        self.mute_author: Table = {}
+    def __init__(self) -> None:
+        self.names = Names()
+        self.followers, self.mute_author = Edges(), Edges()
+        self.blocked_by = Edges()
+        """author → recipients who blocked them"""
+        self.blocking = Edges()
+        """author → recipients whom they blocked"""
         self.mute_entity: Table = {}
         self.mute_thread: Table = {}
         self.mute_scope: Table = {}
-        self.blocked_by: Table = {}
-        """author → recipients who blocked them"""
-        self.blocking: Table = {}
-        """author → recipients whom they blocked"""
         self.announced = HashSet()
         """(follower, followed) of follows announced to a user of this shard: following twice announces once. If two
         share a hash, one goes unannounced; `hashes.py` says how likely that is."""
         self.wishes = Wishes()
-        self._recent: dict[bytes, Followers] = {}
+        self._recent: dict[int, Followers] = {}
+        self._authors: dict[int, Author | None] = {}
 
-    def followers_of(self, followed: bytes) -> Followers | None:
-        """Everybody who follows the id, ready to be told; None if nobody does."""
+    def followers_of(self, followed: int) -> Followers | None:
+        """Everybody who follows the id that has this hash, ready to be told; None if nobody does."""
         found = self._recent.get(followed)
         if found is None:
-            stored = self.followers.get(followed)
-            if stored is None:
+            ordinals = self.followers.get(followed)
+            if ordinals is None:
                 return None
-            ordinals = list(bitmap(stored))
-            names = b"".join([self.names.packed[ordinal] for ordinal in ordinals])
-            found = Followers(BitMap(ordinals), packed(ordinals, len(ordinals)), names, len(ordinals))
+            ordinals = BitMap(ordinals)  # the stored one may change
+            names = recipients_bytes([self.names.packed[ordinal] for ordinal in ordinals])
+            found = Followers(ordinals, packed(ordinals, len(ordinals)), names, len(ordinals))
             if len(self._recent) >= RECENT_MAX:
                 self._recent.clear()
             self._recent[followed] = found
         return found
 
-    def add(self, table: Table, key: bytes, ordinal: int) -> bool:
-        return sets.add(table, key if key in table else self.intern(key), ordinal)
+    def author(self, author: int) -> Author | None:
+        """Who does not hear of the author that has this hash; None if there is nobody like that."""
+        try:
+            return self._authors[author]
+        except KeyError:
+            pass
+        some = [found for table in (self.blocked_by, self.blocking) if (found := table.get(author))]
+        muted = self.mute_author.get(author)
+        made = None
+        if some or muted:
+            made = Author(BitMap.union(BitMap(), *some), BitMap(muted or ()))
+        if len(self._authors) >= RECENT_MAX:
+            self._authors.clear()
+        self._authors[author] = made
+        return made
+
+    def add(self, edges: Edges, id_: bytes, ordinal: int) -> bool:
+        """Put in an edge to `id_`; whether it is new."""
+        return edges.add(self._touched(id_), ordinal)
+
+    def discard(self, edges: Edges, id_: bytes, ordinal: int) -> bool:
+        """Take out an edge to `id_`; whether it was there."""
+        return edges.discard(self._touched(id_), ordinal)
+
+    def _touched(self, id_: bytes) -> int:
+        """The id's hash; what was kept ready of it is no longer true."""
+        hash_ = hash64(id_)
+        self._recent.pop(hash_, None)
+        self._authors.pop(hash_, None)
+        return hash_
 
     def follow(self, user: bytes, followed: bytes) -> bool:
         """Whether it is new. Nobody follows across a block."""
         ordinal = self.names.known(user)
         if ordinal is not None and self.apart(ordinal, followed):
             return False
-        self._recent.pop(followed, None)
         return self.add(self.followers, followed, self.names.ordinal(user))
 
     def unfollow(self, user: bytes, followed: bytes) -> bool:
         ordinal = self.names.known(user)
-        self._recent.pop(followed, None)
-        return ordinal is not None and sets.discard(self.followers, followed, ordinal)
+        return ordinal is not None and self.discard(self.followers, followed, ordinal)
 
     def apart(self, ordinal: int, other: bytes) -> bool:
         """Whether either has blocked the other."""
-        return sets.contains(self.blocked_by.get(other), ordinal) or sets.contains(
-            self.blocking.get(other), ordinal
-        )
+        hash_ = hash64(other)
+        return self.blocked_by.has(hash_, ordinal) or self.blocking.has(hash_, ordinal)
 
     def announce_follow(self, follower: bytes, followed: bytes) -> bool:
         """Whether the follow is to be announced: not across a block, and not twice."""
@@ -178,7 +217,23 @@ class Graph:
     def forget_follow(self, follower: bytes, followed: bytes) -> bool:
         return self.announced.discard(hash64(follower, followed))
 
-    def mutes(self, aspect: str) -> Table:
+    def mute(self, user: bytes, aspect: str, id_: bytes) -> bool:
+        """Whether it is new."""
+        ordinal = self.names.ordinal(user)
+        if aspect == "author":
+            return self.add(self.mute_author, id_, ordinal)
+        return sets.add(self._places(aspect), id_, ordinal)
+
+    def unmute(self, user: bytes, aspect: str, id_: bytes) -> bool:
+        """Whether it was muted."""
+        ordinal = self.names.known(user)
+        if ordinal is None:
+            return False
+        if aspect == "author":
+            return self.discard(self.mute_author, id_, ordinal)
+        return sets.discard(self._places(aspect), id_, ordinal)
+
+    def _places(self, aspect: str) -> Table:
         table: Table = getattr(self, f"mute_{aspect}")
         return table
 
@@ -190,17 +245,20 @@ class Graph:
                 [ordinal, [[i.kind, i.channel, i.scope, i.value] for i in items]]
                 for ordinal, items in self.wishes.items.items()
             ],
-            **{table: sets.dumped(getattr(self, table)) for table in TABLES},
+            **{people: getattr(self, people).dump() for people in PEOPLE},
+            **{places: sets.dumped(getattr(self, places)) for places in PLACES},
         }
 
     @classmethod
-    def load(cls, tree: dict[str, Any], intern: Intern) -> "Graph":
-        made = cls(intern)
-        made.names.packed = [intern(name) for name in tree["names"]]
+    def load(cls, tree: dict[str, Any]) -> "Graph":
+        made = cls()
+        made.names.packed = tree["names"]
         made.names.ordinals = {name: ordinal for ordinal, name in enumerate(made.names.packed)}
         made.announced = HashSet.load(tree["announced"])
         for ordinal, items in tree["wishes"]:
             made.wishes.replace(ordinal, [Preference(*item) for item in items])
-        for table in TABLES:
-            setattr(made, table, {intern(key): value for key, value in sets.loaded(tree[table]).items()})
+        for people in PEOPLE:
+            setattr(made, people, Edges.load(tree[people]))
+        for places in PLACES:
+            setattr(made, places, sets.loaded(tree[places]))
         return made

@@ -12,9 +12,9 @@ from pyroaring import BitMap
 
 from fanbell.schemas.records import Silenced
 from fanbell.streams.core.asked import Happening
-from fanbell.streams.core.graph import Graph
+from fanbell.streams.core.graph import NOBODY, Graph
 from fanbell.streams.core.kinds import Kind
-from fanbell.streams.core.sets import Ordinals, bitmap
+from fanbell.streams.core.sets import bitmap
 
 
 class Asking(Struct, gc=False):
@@ -23,15 +23,6 @@ class Asking(Struct, gc=False):
     what: Happening
     kind: Kind
     clock_ms: int
-
-
-NOBODY: Final = BitMap()
-
-
-def _all(*found: Ordinals | None) -> BitMap:
-    """The union of those sets that are there."""
-    there = [bitmap(ordinals) for ordinals in found if ordinals is not None]
-    return there[0] if len(there) == 1 else BitMap.union(*there) if there else NOBODY
 
 
 def expired(graph: Graph, asking: Asking, asked: BitMap) -> BitMap:
@@ -48,22 +39,24 @@ def oneself(graph: Graph, asking: Asking, asked: BitMap) -> BitMap:
 
 def block(graph: Graph, asking: Asking, asked: BitMap) -> BitMap:
     """Neither hears of the other, whoever blocked whom; not even what is mandatory."""
-    actor = asking.what.actor
-    quiet = _all(graph.blocked_by.get(actor), graph.blocking.get(actor))
-    return quiet & asked if quiet else NOBODY
+    author = graph.author(asking.what.actor_hash)
+    return NOBODY if author is None else author.apart & asked
 
 
 def mute(graph: Graph, asking: Asking, asked: BitMap) -> BitMap:
     """Muted: the author, the entity acted on or made, its thread, its scope."""
-    what, entities = asking.what, graph.mute_entity
-    quiet = _all(
-        graph.mute_author.get(what.actor),
-        entities.get(what.object) if entities else None,
-        entities.get(what.target) if entities and what.target is not None else None,
-        graph.mute_thread.get(what.thread) if what.thread is not None else None,
-        graph.mute_scope.get(what.scope) if what.scope is not None else None,
-    )
-    return quiet & asked if quiet else NOBODY
+    what = asking.what
+    author = graph.author(what.actor_hash)
+    quiet = [] if author is None else [author.muted]
+    for table, place in (
+        (graph.mute_entity, what.object),
+        (graph.mute_entity, what.target),
+        (graph.mute_thread, what.thread),
+        (graph.mute_scope, what.scope),
+    ):
+        if place in table:
+            quiet.append(bitmap(table[place]))
+    return BitMap.union(*quiet) & asked if quiet else NOBODY
 
 
 def preference(graph: Graph, asking: Asking, asked: BitMap) -> BitMap:
@@ -95,12 +88,29 @@ RULES: Final = (
     Rule("channel", None),
 )
 _ACTIVE: Final = tuple((rule.name, rule.silences) for rule in RULES if rule.silences is not None)
+_GENERAL: Final = tuple((name, rule) for name, rule in _ACTIVE if name == "preference")
+"""The rules that have to be asked even where nothing is known of actor, entity, thread and scope."""
+
+
+def _concerns(graph: Graph, asking: Asking, audience: BitMap) -> bool:
+    """Whether any rule before "stranger" may silence anybody: mostly none does, and asking them all takes longer."""
+    what = asking.what
+    ordinal = graph.names.ordinals.get(what.actor)
+    return (
+        (ordinal is not None and ordinal in audience)
+        or graph.author(what.actor_hash) is not None
+        or what.content.expires_at is not None
+        or what.object in graph.mute_entity
+        or what.target in graph.mute_entity
+        or what.thread in graph.mute_thread
+        or what.scope in graph.mute_scope
+    )
 
 
 def hears(graph: Graph, asking: Asking, audience: BitMap) -> tuple[BitMap, list[Silenced]]:
     """Those of `audience` who hear, and how many each rule silenced, in the rules' order."""
     silenced: list[Silenced] = []
-    for name, rule in _ACTIVE:
+    for name, rule in _ACTIVE if _concerns(graph, asking, audience) else _GENERAL:
         quiet = rule(graph, asking, audience)
         if quiet:
             silenced.append(Silenced(name, len(quiet)))

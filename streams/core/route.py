@@ -12,14 +12,12 @@ from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
+from fanbell.schemas.by_hand import ask_bytes, command_bytes, content_bytes
 from fanbell.schemas.codec import (
     HEADER_BYTES,
     HEADERS,
     Undecodable,
     activity_of,
-    ask_bytes,
-    command_bytes,
-    content_bytes,
     decode,
     decode_body,
     encode,
@@ -79,7 +77,10 @@ class Route:
         self.waiting_ids: dict[str, int] = {}
         self.deadlines: deque[tuple[int, str]] = deque()
         self.taken = Taken()
-        self.last: dict[tuple[str, int], tuple[int, int]] = {}
+        self.last: dict[int, tuple[int, int]] = {}
+        """The last pair (n, index) put out, by partition of `activities`"""
+        self._asked: list[bytes] = [pair_bytes(*NONE_YET)] * partitions
+        """The same, by partition of `routed`, as the next command names it"""
         self.forgotten = 0
         self._out: list[Output] = []
         self._n = 0
@@ -331,7 +332,7 @@ class Route:
                 del members[next(iter(members))]
         if kind.creates:
             partition = partition_of(activity.object, self.partitions)
-            index, prev = self._next(ACTIVITIES, partition)
+            index, prev = self._next(partition)
             fact = Fact(
                 self.partition, self._n, index, *prev, activity.object, activity.actor, thread, self.clock_ms
             )
@@ -348,7 +349,7 @@ class Route:
 
     def _send_home(self, activity: Activity, owner: str | None, thread: str, own_ms: int) -> None:
         partition = partition_of(thread, self.partitions)
-        index, prev = self._next(ACTIVITIES, partition)
+        index, prev = self._next(partition)
         resolved = msgspec.structs.replace(activity, owner=owner, occurred_at=own_ms)
         version = self.versions.newest.version
         forward = Forward(
@@ -444,13 +445,13 @@ class Route:
     def _ask(self, partitions: Iterable[int], ask: Ask) -> None:
         data = ask_bytes(ask)
         make_ready(data, ask, None if ask.op == "change" else self._told)
-        out, last, n = self._out, self.last, self._n
-        origin = self._source + zigzag(n)
+        out, asked, n = self._out, self._asked, self._n
+        this = zigzag(n)
         for partition in partitions:
             index = len(out)
-            prev = last.get((ROUTED, partition), NONE_YET)
-            last[ROUTED, partition] = (n, index)
-            value = command_bytes(origin + number(index) + pair_bytes(*prev), data)
+            pair = this + number(index)
+            value = command_bytes(self._source + pair + asked[partition], data)
+            asked[partition] = pair
             out.append(Output(ROUTED, partition, value, n, index))
 
     def _dead(self, offset: int, id_: str, reason: str, detail: str, value: bytes) -> None:
@@ -469,11 +470,11 @@ class Route:
         )
         self._put(DEAD, 0, encode(dead), index)
 
-    def _next(self, topic: str, partition: int) -> tuple[int, tuple[int, int]]:
-        """The index of the next output, and the pair of the one before it in its partition."""
+    def _next(self, partition: int) -> tuple[int, tuple[int, int]]:
+        """The index of the next output, into `activities`, and the pair of the one before it in its partition."""
         index = len(self._out)
-        prev = self.last.get((topic, partition), NONE_YET)
-        self.last[topic, partition] = (self._n, index)
+        prev = self.last.get(partition, NONE_YET)
+        self.last[partition] = (self._n, index)
         return index, prev
 
     def _put(self, topic: str, partition: int, value: bytes, index: int) -> None:
@@ -507,7 +508,8 @@ class Route:
                 ],
                 "deadlines": [deadline for deadline in self.deadlines if self._waits(deadline)],
                 "taken": self.taken.dump(),
-                "last": [[*where, *pair] for where, pair in self.last.items()],
+                "last": [[partition, *pair] for partition, pair in self.last.items()],
+                "asked": self._asked,
                 "forgotten": self.forgotten,
             }
         )
@@ -527,6 +529,7 @@ class Route:
             made.waiting_ids.update((item.activity.id, item.body) for item in queue)
         made.deadlines = deque((deadline_ms, entity) for deadline_ms, entity in tree["deadlines"])
         made.taken = Taken.load(tree["taken"])
-        made.last = {(topic, to): (n, index) for topic, to, n, index in tree["last"]}
+        made.last = {to: (n, index) for to, n, index in tree["last"]}
+        made._asked = tree["asked"]
         made.forgotten = tree["forgotten"]
         return made

@@ -26,13 +26,17 @@ class Single(Struct, gc=False, eq=False):
     gone: bool = False
 
 
+Index = dict[str, "Single | Group | list[Single | Group]"]
+"""What was told by something; one alone without a list around it, as most are."""
+
+
 class Book:
     """Singles and groups by entity, actor and id."""
 
     def __init__(self) -> None:
         self.order: deque[Single | Group] = deque()
-        self.by_entity: dict[str, list[Single | Group]] = {}
-        self.by_actor: dict[str, list[Single | Group]] = {}
+        self.by_entity: Index = {}
+        self.by_actor: Index = {}
         self.groups: dict[str, list[Group]] = {}
         """by id: the cohorts of a group"""
         self.open: dict[Key, list[Group]] = {}
@@ -54,17 +58,18 @@ class Book:
         self._bear(group)
         self.groups.setdefault(group.id, []).append(group)
         for entity in self._entities(group):
-            self.by_entity.setdefault(entity, []).append(group)
+            _append(self.by_entity, entity, group)
         for actor in group.parts:
-            self.by_actor.setdefault(actor, []).append(group)
+            _append(self.by_actor, actor, group)
         self._bound(at_most)
 
     def grew(self, group: Group, actor: str, object_: str) -> None:
         """`group` took in an activity: it is found by its actor and object from now on."""
         for index, key in ((self.by_actor, actor), (self.by_entity, object_)):
-            found = index.setdefault(key, [])
-            if group not in found[-4:]:  # a group that grows is nearly always among the latest of its key
-                found.append(group)
+            found = index.get(key)
+            # A group that grows is nearly always among the latest of its key.
+            if found is not group and not (isinstance(found, list) and group in found[-4:]):
+                _append(index, key, group)
 
     def left(self, group: Group, parts: list[tuple[str, str]]) -> None:
         """These (actor, object) have left `group`: it is found by them no more, unless by others of its parts."""
@@ -142,26 +147,28 @@ class Book:
         return made
 
 
-def _append(index: dict[str, list[Any]], key: str, told: Single | Group) -> None:
-    found = index.get(key)
-    if found is None:
-        index[key] = [told]
-    else:
+def _append(index: Index, key: str, told: Single | Group) -> None:
+    found = index.setdefault(key, told)
+    if found is told:
+        return
+    if isinstance(found, list):
         found.append(told)
+    else:
+        index[key] = [found, told]
 
 
-def _in_order(found: list[Single | Group] | None) -> list[Single | Group]:
+def _in_order(found: "Single | Group | list[Single | Group] | None") -> list[Single | Group]:
     """Each once, in the order of telling: the lists themselves may differ after a snapshot."""
-    if not found:
-        return []
-    unique = {told.born: told for told in found if not (isinstance(told, Single) and told.gone)}
+    some = found if isinstance(found, list) else () if found is None else (found,)
+    unique = {told.born: told for told in some if not (isinstance(told, Single) and told.gone)}
     return [unique[born] for born in sorted(unique)]
 
 
-def _remove(index: dict[Any, list[Any]], key: Any, told: Single | Group) -> None:
-    """Take `told` out of one list, where it nearly always stands first: it is the oldest."""
+def _remove(index: dict[Any, Any], key: Any, told: Single | Group) -> None:
+    """Take `told` out from under one key, where it nearly always stands first: it is the oldest."""
     found = index.get(key)
-    while found and told in found:
-        found.remove(told)
-    if not found:
+    if isinstance(found, list):
+        while told in found:
+            found.remove(told)
+    if not found or found is told:
         index.pop(key, None)

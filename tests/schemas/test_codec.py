@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
-from msgspec.structs import replace
 
 from fanbell.schemas import codec
 from fanbell.schemas.codec import Undecodable
@@ -26,9 +25,8 @@ from fanbell.schemas.records import (
     Notice,
     Preference,
     Tick,
-    Update,
 )
-from tests.schemas.records import any_record, of_class
+from tests.schemas.records import any_record
 
 LIKE = Activity(
     id="a1", kind="like", actor="ben", object="post:1", mentions=["cleo"], data=b"{}", occurred_at=5
@@ -128,43 +126,6 @@ def test_names_are_avro_strings(name: str) -> None:
 def test_names_of_every_size(size: int) -> None:
     """Lengths of one and of two bytes are told apart."""
     assert codec.unpack(codec.pack("x" * size)) == "x" * size
-
-
-@given(record=st.one_of(of_class(Notice), of_class(Update)), recipients=st.lists(names, max_size=130))
-def test_recipients_put_in_are_recipients_encoded(record: Any, recipients: list[str]) -> None:
-    """Packed names put into a record without recipients give the bytes of the record with them."""
-    bare = codec.encode(replace(record, recipients=[]))
-
-    assert codec.with_recipients(bare, map(codec.pack, recipients), len(recipients)) == codec.encode(
-        replace(record, recipients=recipients)
-    )
-
-
-@given(notice=of_class(Notice), recipients=st.lists(names, min_size=1, max_size=130))
-def test_a_notice_by_hand(notice: Notice, recipients: list[str]) -> None:
-    """A Notice joined from parts has the bytes of a Notice encoded."""
-    numbers = b"".join(
-        map(codec.zigzag, (notice.n, notice.index, notice.prev_n, notice.prev_index, notice.seq))
-    )
-    packed = [codec.pack(name) for name in recipients]
-
-    what = codec.pack(notice.reason) + codec.packed_bytes(notice.content)
-    data = codec.notice_bytes(numbers, what, packed, len(packed))
-
-    assert data == codec.encode(replace(notice, recipients=recipients))
-
-
-@given(command=of_class(Command))
-def test_a_command_by_hand(command: Command) -> None:
-    """A Command joined from parts has the bytes of a Command encoded, and is taken apart again."""
-    numbers = [command.source, command.n, command.index, command.prev_n, command.prev_index]
-    ask = codec.encode_body(command.ask)
-
-    data = codec.command_bytes(b"".join(map(codec.zigzag, numbers)), ask)
-
-    assert data == codec.encode(command)
-    assert codec.origin_and_ask(data) == (numbers, ask)
-    assert codec.ask_of(ask) == command.ask
 
 
 def test_content_is_read_once() -> None:

@@ -102,10 +102,10 @@ def test_a_graph_is_the_same_after_a_snapshot() -> None:
     graph = blocked()
     graph.follow(CY, BOB)
     graph.announce_follow(CY, BOB)
-    graph.add(graph.mutes("thread"), pack("p"), graph.names.ordinal(CY))
+    graph.mute(CY, "thread", pack("p"))
     graph.wishes.replace(2, [Preference("*", "*", "*", "off")])
 
-    loaded = Graph.load(graph.dump(), lambda name: name)
+    loaded = Graph.load(graph.dump())
 
     assert loaded.dump() == graph.dump()
     assert not loaded.follow(CY, BOB)
