@@ -9,7 +9,7 @@ import time
 
 from benchmarks.harness import hash_of, report
 from benchmarks.workload import activities, follows, wishes
-from fanbell.infra.load import GC_THRESHOLD
+from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.schemas.codec import HEADER_BYTES, HEADERS, decode, encode
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Notice, Rules, Update

@@ -204,16 +204,16 @@ class Embedded:
         while records and not self._trouble:
             batches = run(runner.run(records, BATCH_WEIGHT, BATCH_S))
             self._position = runner.position
-            if runner.dead:
+            if runner.keeper.dead:
                 self._read_dead(runner)
             self._tell(batches)
             records = [record for record in records if record.offset >= runner.position]
 
     def _read_dead(self, runner: Runner) -> None:
         end = run(self._log.end(DEAD, 0))
-        for record in run(self._log.read(DEAD, 0, end - runner.dead, runner.dead)):
+        for record in run(self._log.read(DEAD, 0, end - runner.keeper.dead, runner.keeper.dead)):
             self._note_dead(decode(record.value))
-        self._dead_count, runner.dead = end, 0
+        self._dead_count, runner.keeper.dead = end, 0
 
     def _note_dead(self, dead: Dead) -> None:
         if dead.id:

@@ -6,7 +6,7 @@ from typing import Final
 from fanbell.infra.lock import FolderLock
 from fanbell.infra.settings import Settings
 from fanbell.projections.store_sqlite import SqliteStore
-from fanbell.streams.embedded import Runner
+from fanbell.streams.embedded import Keeper, Runner
 from fanbell.streams.log import Log
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.snapshots_folder import FolderSnapshots
@@ -40,6 +40,10 @@ class DataFolder:
     def runner(self, intake: Log) -> Runner:
         """A runner over this folder, not open yet."""
         return Runner(self.log, intake, self.store, self.snapshots, lambda: transaction(self.connection))
+
+    def keeper(self) -> Keeper:
+        """What writes down into this folder what was folded elsewhere."""
+        return Keeper(self.log, self.store, lambda: transaction(self.connection))
 
     def close(self) -> None:
         self.store.close()

@@ -1,32 +1,34 @@
 """`fanbell load`: history, straight into a stopped server's folder.
 
-The same runner as the server's, without the API, threads and ticks: fold time is the history's own.
+The same folds as the server's, without API and ticks: fold time is the history's own. They run in a second process;
+this one parses, makes lines durable, and keeps what came of those before.
 """
 
 import gc
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from fanbell.infra.fold_process import GC_THRESHOLD, FoldProcess
 from fanbell.infra.folder import INTAKE_FILE, DataFolder
 from fanbell.infra.intake import run as now
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import encode
 from fanbell.schemas.parse import Invalid, parse_activity, parse_json
 from fanbell.schemas.records import Rules
-from fanbell.schemas.topics import DEAD, INTAKE
+from fanbell.schemas.topics import INTAKE
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source, parse_rules
 from fanbell.streams.core.kinds import Rules as KindRules
-from fanbell.streams.embedded import Runner
-from fanbell.streams.log import Entry, Log
+from fanbell.streams.log import Entry
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.sqlite import make_durable, open_database
 
-LINES: Final = 2_000  # lines made durable at once
+LINES: Final = 1_000  # lines made durable at once
+AHEAD_MAX: Final = 4_000  # lines made durable and not kept yet: both processes have something to do
 BATCH_WEIGHT: Final = 20_000  # notifications in one transaction, about
 BATCH_S: Final = 0.1
-GC_THRESHOLD: Final = (50_000, 20, 50)  # records come by tens of thousands, none of them in a cycle
 Progress = Callable[[int, int], None]
 """Called with (activities, bytes) taken since the last call."""
 
@@ -45,68 +47,69 @@ def run(
     """Load the JSON lines of `path`; what came of it.
 
     `rules`: TOML text for a folder that has no rules yet, instead of the shipped ones.
-    Raises BadLine, BadRules, and what opening a folder raises.
+    Raises BadLine, BadRules, FoldFailed, and what opening a folder raises.
     """
     if rules is not None:
         parse_rules(rules)
     folder = DataFolder(settings)
-    connection = open_database(folder.path / INTAKE_FILE, synchronous="FULL")
     threshold = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        return _Load(
-            folder.runner(SqliteLog(connection, 1)), now_ms, lambda: make_durable(folder.connection), rules
-        ).run(path, progress)
+        with closing(open_database(folder.path / INTAKE_FILE, synchronous="FULL")) as connection:
+            intake = SqliteLog(connection, 1)  # and with it the file, for the other process
+            with closing(FoldProcess(folder.path, BATCH_WEIGHT, BATCH_S)) as folds:
+                return _Load(folder, intake, folds, now_ms, rules).run(path, progress)
     finally:
         gc.set_threshold(*threshold)
-        connection.close()
         folder.close()
 
 
 class _Load:
+    """Makes lines durable and keeps what the folds, in their own process, make of those before."""
+
     def __init__(
-        self, runner: Runner, now_ms: int | None, durable: Callable[[], None], rules: str | None
+        self, folder: DataFolder, intake: SqliteLog, folds: FoldProcess, now_ms: int | None, rules: str | None
     ) -> None:
-        self._runner, self._intake, self._durable = runner, runner.intake, durable
+        self._folder, self._intake, self._folds = folder, intake, folds
+        self._keeper = folder.keeper()
         self._now_ms = now_ms or time.time_ns() // 1_000_000
-        now(runner.open())
-        self._catch_up()
-        if not runner.routes[0].fold.versions.of:
-            self._append([encode(Rules(1, FOLD_VERSION, rules or default_source(), self._now_ms))])
-        self._rules = runner.routes[0].fold.versions.newest
+        now(self._keeper.catch_up())
+        self._append([])
+        self._keep(ahead=0)
+        version, source = folds.rules() or (0, rules or default_source())
+        self._rules = parse_rules(source, version or 1)
+        if not version:
+            self._append([encode(Rules(1, FOLD_VERSION, source, self._now_ms))])
 
     def run(self, path: Path, progress: Progress) -> dict[str, Any]:
-        runner = self._runner
-        log: Log = runner.log
-        told, dead = self._told(), now(log.end(DEAD, 0))
         count = 0
-        with path.open("rb") as file:
-            for values, size in _batches(file, self._rules):
-                self._append(values)
-                count += len(values)
-                progress(len(values), size)
-        self._durable()
-        now(runner.save())
+        try:
+            with path.open("rb") as file:
+                for values, size in _batches(file, self._rules):
+                    self._append(values)
+                    count += len(values)
+                    progress(len(values), size)
+        finally:
+            self._keep(ahead=0)  # of a file with a bad line, all before it
+            make_durable(self._folder.connection)
+        saved = self._folds.save()
         return {
             "activities": count,
-            "notifications": self._told() - told,
-            "waiting": sum(len(replica.fold.waiting_ids) for replica in runner.routes),
-            "dead": now(log.end(DEAD, 0)) - dead,
+            "notifications": saved.told,
+            "waiting": saved.waiting,
+            "dead": self._keeper.dead,
         }
 
-    def _told(self) -> int:
-        return sum(replica.fold.told for replica in self._runner.shards)
-
     def _append(self, values: list[bytes]) -> None:
-        now(self._intake.append(INTAKE, 0, [Entry(value, self._now_ms) for value in values]))
-        self._catch_up()
+        entries = [Entry(value, self._now_ms) for value in values]
+        self._end = now(self._intake.append(INTAKE, 0, entries)) + len(entries)
+        self._folds.go_to(self._end)
+        self._keep(ahead=AHEAD_MAX)
 
-    def _catch_up(self) -> None:
-        runner = self._runner
-        while records := now(self._intake.read(INTAKE, 0, runner.position, LINES)):
-            while records:
-                now(runner.run(records, BATCH_WEIGHT, BATCH_S))
-                records = [record for record in records if record.offset >= runner.position]
+    def _keep(self, ahead: int) -> None:
+        """Keep what is made, until no more than `ahead` records wait for that."""
+        while work := self._folds.made(wait=self._end - self._folds.position > ahead):
+            now(self._keeper.keep(work))
 
 
 def _batches(file: Any, rules: KindRules) -> Iterator[tuple[list[bytes], int]]:
@@ -116,7 +119,11 @@ def _batches(file: Any, rules: KindRules) -> Iterator[tuple[list[bytes], int]]:
     for number, line in enumerate(file, 1):
         size += len(line)
         if line.strip():
-            values.append(_encoded(line, number, rules))
+            try:
+                values.append(_encoded(line, number, rules))
+            except BadLine:
+                yield values, size
+                raise
             if len(values) == LINES:
                 yield values, size
                 values, size = [], 0

@@ -24,7 +24,7 @@ from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
 from fanbell.infra import logs
 from fanbell.infra.embedded import Embedded
-from fanbell.infra.load import GC_THRESHOLD
+from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.lock import FolderInUse, FolderUnusable
 from fanbell.infra.settings import Settings
 from fanbell.projections.inbox import Inbox

@@ -16,7 +16,7 @@ class LogFailed(Exception):
     """An append or read failed, or its outcome is unknown: who appended drops its state and opens anew."""
 
 
-class Entry(Struct, frozen=True, gc=False):
+class Entry(Struct, frozen=True, gc=False, array_like=True):
     """What is appended. `timestamp_ms`: when it was first appended anywhere, Unix ms."""
 
     value: bytes

@@ -1,0 +1,222 @@
+"""Both stages of every partition in one loop: the folds of the embedded mode.
+
+They take `intake` (what was acknowledged, in the one order of appending), put each record where the cluster's producers
+would have put it, and carry every activity to its end, facts and forwards included, before they take the next: so the
+outcome is that of publishing order, whatever the number of partitions.
+"""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from fanbell.schemas.codec import activity_of, decode, encode, kind_of_record
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Activity, Change, Rules, Tick
+from fanbell.schemas.topics import ACTIVITIES, INTAKE, NOTICES, ROUTED
+from fanbell.streams.core.changes import placed
+from fanbell.streams.core.fan_out import FanOut
+from fanbell.streams.core.fold import effective_ms
+from fanbell.streams.core.route import Route
+from fanbell.streams.log import Entry, Log, Record
+from fanbell.streams.replica import Replica
+from fanbell.streams.snapshots import Snapshots
+
+INTAKE_GROUP: Final = "fanbell.intake"
+
+
+class Work(Struct):
+    """What folding some records of `intake` made, to be kept whole or not at all."""
+
+    outputs: list[tuple[str, int, list[Entry]]]
+    """(topic, partition, records to append)"""
+    ends: list[int]
+    """For each of `outputs`, the offset after its last record where that is known: -1 in `notices` and `dead`"""
+    position: int
+    """Offset in `intake` of the next record to take."""
+
+
+class Folds:
+    """Reads the log, writes nothing but snapshots: what is made is for whoever keeps it (`embedded.py`)."""
+
+    def __init__(self, log: Log, intake: Log, snapshots: Snapshots) -> None:
+        self.log, self.intake, self.snapshots = log, intake, snapshots
+        self.partitions = log.partitions
+        self.routes: list[Replica[Route]] = []
+        self.shards: list[Replica[FanOut]] = []
+        self.position = 0
+        """Offset in `intake` of the next record to take."""
+        self.clock_ms = 0
+        """The latest fold time of any partition."""
+        self._new: dict[tuple[str, int], list[Entry]] = {}
+
+    @property
+    def replicas(self) -> list[Replica[Any]]:
+        return [*self.routes, *self.shards]
+
+    @property
+    def told(self) -> int:
+        """Notifications put out since opening."""
+        return sum(shard.fold.told for shard in self.shards)
+
+    async def open(self) -> None:
+        """Bring every replica to the end of the log. Raises LogShort, LogFailed, and what the folds raise."""
+        self.routes = [self._route(partition) for partition in range(self.partitions)]
+        self.shards = [self._shard(partition) for partition in range(self.partitions)]
+        for replica in self.replicas:
+            await replica.open(all_out=True)
+            while records := await replica.missing():
+                for record in records:
+                    outputs = replica.apply(record)
+                    assert not outputs, "a batch is one transaction: what was put in has come out"
+        self.clock_ms = max(replica.fold.clock_ms for replica in self.replicas)
+        self.position = await self.log.committed(INTAKE_GROUP, INTAKE, 0) or 0
+
+    def _route(self, partition: int) -> Replica[Route]:
+        return Replica(
+            ACTIVITIES, partition, self.log, self.snapshots,
+            lambda: Route(partition, self.partitions), lambda data: Route.load(partition, self.partitions, data),
+        )  # fmt: skip
+
+    def _shard(self, partition: int) -> Replica[FanOut]:
+        return Replica(
+            ROUTED, partition, self.log, self.snapshots,
+            lambda: FanOut(partition), lambda data: FanOut.load(partition, data),
+        )  # fmt: skip
+
+    def fold(self, records: Sequence[Record], weight: int, seconds: float) -> Work:
+        """Take `intake` records (from `position` on, in order) to their end; what is to be kept.
+
+        Stops early once about `weight` notifications came of them or `seconds` have passed; `position` says where.
+
+        What is not kept must not be folded on: then the runner is to be thrown away.
+        """
+        until = time.monotonic() + seconds
+        told = self.told + weight
+        self._new = {}
+        for taken, record in enumerate(records, 1):
+            self._take(record)
+            self.position = record.offset + 1
+            if taken % 32 == 0 and (self.told >= told or time.monotonic() >= until):
+                break
+        return self._work()
+
+    def pass_time(self, now_ms: int) -> Work | None:
+        """Let time pass for the folds that wait for it; None where none does.
+
+        Partitions that lag are brought up first: alone, they are no reason to move the others' time.
+        """
+        if not self._due(max(now_ms, self.clock_ms)):
+            return None
+        self._new = {}
+        for to_ms in (self.clock_ms, now_ms):
+            for replica in self._due(to_ms):
+                self._put(replica.topic, replica.partition, encode(Tick(to_ms)), now_ms)
+                self.clock_ms = max(self.clock_ms, to_ms)
+        return self._work()
+
+    def _due(self, now_ms: int) -> list[Replica[Any]]:
+        """The replicas for which something happens by time alone until then."""
+        return [
+            replica for replica in self.replicas if (at := replica.fold.due_ms()) is not None and at <= now_ms
+        ]
+
+    async def save(self) -> None:
+        """Snapshot every replica; call it outside of a batch, when what was done is durable."""
+        for replica in self.replicas:
+            await replica.save()
+
+    async def trim(self, before_ms: int) -> int:
+        """Forget what was appended before `before_ms` (Unix ms) and nobody needs; where `intake` may be trimmed to.
+
+        Needed are: what the older of two kept snapshots has not applied, and what is not projected (the runner's
+        batches are whole, so all of `notices` is).
+        """
+        for replica in self.replicas:
+            await self._trim(self.log, replica.topic, replica.partition, before_ms, replica.previous + 1)
+        for partition in range(self.partitions):
+            end = await self.log.end(NOTICES, partition)
+            await self._trim(
+                self.log, NOTICES, partition, before_ms, end - 1
+            )  # its last record tells where it stands
+        return await self._first_after(self.intake, INTAKE, 0, before_ms, self.position)
+
+    async def _trim(self, log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> None:
+        first = await self._first_after(log, topic, partition, before_ms, at_most)
+        if first > await log.start(topic, partition):
+            await log.trim(topic, partition, first)
+
+    @staticmethod
+    async def _first_after(log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> int:
+        """The first offset, at most `at_most`, whose record was appended at `before_ms` or later: they rise in time."""
+        low, high = await log.start(topic, partition), at_most
+        while low < high:
+            middle = (low + high) // 2
+            records = await log.read(topic, partition, middle, 1)
+            if records and records[0].timestamp_ms < before_ms:
+                low = records[0].offset + 1
+            else:
+                high = middle
+        return low
+
+    def _take(self, record: Record) -> None:
+        cls = kind_of_record(record.value)
+        if cls is Change:
+            change = decode(record.value)
+            own_ms = effective_ms(change.occurred_at, record.timestamp_ms)
+            for partition, copy in placed(change, self.partitions):
+                self._catch_up(self.shards[partition], own_ms, record.timestamp_ms)
+                self._put(ROUTED, partition, encode(copy), record.timestamp_ms)
+        elif cls is Rules:
+            for topic in (ROUTED, ACTIVITIES):  # all shards know the rules before a command names them
+                for partition in range(self.partitions):
+                    self._put(topic, partition, record.value, record.timestamp_ms)
+            own_ms = 0  # they are of no time: history may be older than they are
+        else:
+            own_ms, partition = record.timestamp_ms, 0
+            if cls is Activity:  # anything else is stage 1's to put aside
+                activity = activity_of(record.value)
+                own_ms = effective_ms(activity.occurred_at, record.timestamp_ms)
+                partition = partition_of(activity.target or activity.object, self.partitions)
+            self._catch_up(self.routes[partition], own_ms, record.timestamp_ms)
+            self._put(ACTIVITIES, partition, record.value, record.timestamp_ms)
+        if own_ms > self.clock_ms:
+            self.clock_ms = own_ms
+
+    def _catch_up(self, replica: Replica[Any], own_ms: int, timestamp_ms: int) -> None:
+        """A record that comes late by its own clock finds every partition at the same time, however many there are."""
+        if own_ms < self.clock_ms and replica.fold.clock_ms < self.clock_ms:
+            self._put(replica.topic, replica.partition, encode(Tick(self.clock_ms)), timestamp_ms)
+
+    def _put(self, topic: str, partition: int, value: bytes, timestamp_ms: int) -> None:
+        """Append in this batch, and step what folds the topic at once; and so on with what comes of it.
+
+        First out, first in: whatever comes of a step's first output, its others stand before that, in their order.
+        """
+        queue = deque([(topic, partition, value)])
+        while queue:
+            topic, partition, value = queue.popleft()
+            new = self._new.get((topic, partition))
+            if new is None:
+                new = self._new[topic, partition] = []
+            new.append(Entry(value, timestamp_ms))
+            if topic == ACTIVITIES:
+                replica: Replica[Any] = self.routes[partition]
+            elif topic == ROUTED:
+                replica = self.shards[partition]
+            else:
+                continue
+            outputs = replica.apply(Record(replica.offset + 1, value, timestamp_ms))
+            queue.extend((output.topic, output.partition, output.value) for output in outputs)
+
+    def _work(self) -> Work:
+        outputs = [(topic, partition, entries) for (topic, partition), entries in self._new.items()]
+        ends = [self._end(topic, partition) for topic, partition, _ in outputs]
+        return Work(outputs, ends, self.position)
+
+    def _end(self, topic: str, partition: int) -> int:
+        if topic in (ACTIVITIES, ROUTED):
+            return (self.routes if topic == ACTIVITIES else self.shards)[partition].offset + 1
+        return -1
