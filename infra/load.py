@@ -5,15 +5,17 @@ this one parses, makes lines durable, and keeps what came of those before.
 """
 
 import gc
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from fanbell.infra.fold_process import GC_THRESHOLD, FoldProcess
 from fanbell.infra.folder import INTAKE_FILE, DataFolder
 from fanbell.infra.intake import run as now
+from fanbell.infra.loaded import Beginning, Loaded
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import encode
 from fanbell.schemas.parse import Invalid, parse_activity, parse_json
@@ -23,7 +25,7 @@ from fanbell.streams.core.kinds import FOLD_VERSION, default_source, parse_rules
 from fanbell.streams.core.kinds import Rules as KindRules
 from fanbell.streams.log import Entry
 from fanbell.streams.log_sqlite import SqliteLog
-from fanbell.streams.sqlite import make_durable, open_database
+from fanbell.streams.sqlite import make_durable, open_database, transaction
 
 LINES: Final = 1_000  # lines made durable at once
 AHEAD_MAX: Final = 4_000  # lines made durable and not kept yet: both processes have something to do
@@ -34,7 +36,7 @@ Progress = Callable[[int, int], None]
 
 
 class BadLine(ValueError):
-    """A line that is no activity; what came before it is loaded, and ids make it safe to load the file again."""
+    """A line that is no activity; what came before it is loaded. The file, corrected there, goes on from it."""
 
 
 def run(
@@ -57,8 +59,9 @@ def run(
     try:
         with closing(open_database(folder.path / INTAKE_FILE, synchronous="FULL")) as connection:
             intake = SqliteLog(connection, 1)  # and with it the file, for the other process
+            loaded = Loaded(connection)
             with closing(FoldProcess(folder.path, BATCH_WEIGHT, BATCH_S)) as folds:
-                return _Load(folder, intake, folds, now_ms, rules).run(path, progress)
+                return _Load(folder, connection, intake, folds, now_ms, rules).run(path, loaded, progress)
     finally:
         gc.set_threshold(*threshold)
         folder.close()
@@ -68,27 +71,41 @@ class _Load:
     """Makes lines durable and keeps what the folds, in their own process, make of those before."""
 
     def __init__(
-        self, folder: DataFolder, intake: SqliteLog, folds: FoldProcess, now_ms: int | None, rules: str | None
+        self,
+        folder: DataFolder,
+        connection: sqlite3.Connection,
+        intake: SqliteLog,
+        folds: FoldProcess,
+        now_ms: int | None,
+        rules: str | None,
     ) -> None:
-        self._folder, self._intake, self._folds = folder, intake, folds
+        self._folder, self._connection, self._intake, self._folds = folder, connection, intake, folds
         self._keeper = folder.keeper()
         self._now_ms = now_ms or time.time_ns() // 1_000_000
         now(self._keeper.catch_up())
         self._append([])
+        self._fold()
         self._keep(ahead=0)
         version, source = folds.rules() or (0, rules or default_source())
         self._rules = parse_rules(source, version or 1)
         if not version:
             self._append([encode(Rules(1, FOLD_VERSION, source, self._now_ms))])
+            self._fold()
 
-    def run(self, path: Path, progress: Progress) -> dict[str, Any]:
+    def run(self, path: Path, loaded: Loaded, progress: Progress) -> dict[str, Any]:
         count = 0
         try:
             with path.open("rb") as file:
-                for values, size in _batches(file, self._rules):
-                    self._append(values)
+                beginning = loaded.find(file)
+                progress(0, before := beginning.size)
+                for values in _batches(file, self._rules, beginning):
+                    with transaction(self._connection):
+                        self._append(values)
+                        loaded.note(beginning)
+                    self._fold()
                     count += len(values)
-                    progress(len(values), size)
+                    progress(len(values), beginning.size - before)
+                    before = beginning.size
         finally:
             self._keep(ahead=0)  # of a file with a bad line, all before it
             make_durable(self._folder.connection)
@@ -103,6 +120,9 @@ class _Load:
     def _append(self, values: list[bytes]) -> None:
         entries = [Entry(value, self._now_ms) for value in values]
         self._end = now(self._intake.append(INTAKE, 0, entries)) + len(entries)
+
+    def _fold(self) -> None:
+        """Let what is durable be folded, and keep what was."""
         self._folds.go_to(self._end)
         self._keep(ahead=AHEAD_MAX)
 
@@ -112,23 +132,22 @@ class _Load:
             now(self._keeper.keep(work))
 
 
-def _batches(file: Any, rules: KindRules) -> Iterator[tuple[list[bytes], int]]:
-    """The file's activities encoded, `LINES` at a time, with the bytes they took. Raises BadLine."""
+def _batches(file: BinaryIO, rules: KindRules, beginning: Beginning) -> Iterator[list[bytes]]:
+    """The file's activities after `beginning`, which grows with them, encoded, `LINES` at a time. Raises BadLine."""
     values: list[bytes] = []
-    size = 0
-    for number, line in enumerate(file, 1):
-        size += len(line)
+    for line in file:
         if line.strip():
             try:
-                values.append(_encoded(line, number, rules))
+                values.append(_encoded(line, beginning.lines + 1, rules))
             except BadLine:
-                yield values, size
+                yield values
                 raise
-            if len(values) == LINES:
-                yield values, size
-                values, size = [], 0
+        beginning.add(line, 1)
+        if len(values) == LINES:
+            yield values
+            values = []
     if values:
-        yield values, size
+        yield values
 
 
 def _encoded(line: bytes, number: int, rules: KindRules) -> bytes:

@@ -78,6 +78,7 @@ _EXPECTED: Final = (
     ("BadRules", Exit.REFUSED, ""),
     ("BadLine", Exit.REFUSED, "what stands before it is loaded; correct the line and load the file again"),
     ("FolderInUse", Exit.FAILED, ""),
+    ("FoldFailed", Exit.FAILED, _LOOK),
     ("FolderUnusable", Exit.FAILED, ""),
     ("DatabaseFailed", Exit.FAILED, _LOOK),
     ("StoreFailed", Exit.FAILED, _LOOK),
