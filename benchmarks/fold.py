@@ -16,7 +16,7 @@ from fanbell.schemas.records import Notice, Rules, Update
 from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
 from fanbell.streams.core.changes import placed
 from fanbell.streams.core.fan_out import FanOut
-from fanbell.streams.core.kinds import default_source
+from fanbell.streams.core.kinds import FOLD_VERSION, default_source
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Record
 
@@ -24,15 +24,19 @@ from fanbell.streams.log import Record
 class Folds:
     """Both stages of every partition, in memory; outputs of one go into the other as bytes."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, source: str | None = None) -> None:
         self.partitions = partitions
         self.routes = [Route(p, partitions) for p in range(partitions)]
         self.shards = [FanOut(p) for p in range(partitions)]
         self.offsets = {(topic, p): 0 for topic in (ACTIVITIES, ROUTED) for p in range(partitions)}
         self.notices: list[bytes] = []
-        rules = encode(Rules(1, 1, default_source(), 0))
+        self.put_rules(1, source or default_source())
+
+    def put_rules(self, version: int, source: str) -> None:
+        """From now on these rules are in force, everywhere."""
+        rules = encode(Rules(version, FOLD_VERSION, source, 0))
         for topic in (ROUTED, ACTIVITIES):
-            for p in range(partitions):
+            for p in range(self.partitions):
                 self.put(topic, p, rules, 0)
 
     def put(self, topic: str, partition: int, value: bytes, timestamp_ms: int) -> None:

@@ -57,6 +57,11 @@ def report(question: str, figures: dict[str, Any], answer: str, synthetic: bool,
     sys.stdout.flush()
 
 
+def say(progress: str) -> None:
+    """Tell whoever waits how far it is; not part of the answer."""
+    print(progress, file=sys.stderr, flush=True)
+
+
 def skip(question: str, why: str) -> None:
     """Print the line of a benchmark that cannot be run here."""
     print(json.dumps({"question": question, "skipped": why, "machine": machine()}))

@@ -4,6 +4,14 @@ import random
 from collections.abc import Iterator
 
 from fanbell.schemas.records import Activity, Change
+from fanbell.streams.core.kinds import default_source
+
+
+def quiet_source() -> str:
+    """The rules that ship, but a follow tells nobody."""
+    source = default_source().replace('audience = [{ to = "object", reason = "follow" }]', "audience = []", 1)
+    assert source != default_source()
+    return source
 
 
 def follows(authors: int, followers: int, users: int, seed: int = 1) -> Iterator[Change]:
