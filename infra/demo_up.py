@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from fanbell.infra import demo, up
+from fanbell.infra.cli.exits import Exit
 from fanbell.infra.settings import Settings
 from fanbell.infra.town import Town
 
@@ -15,7 +16,7 @@ def run(settings: Settings, seed: int = 1) -> int:
     """Serve with the page and the town until a signal; the exit code. The data folder is kept for the next time."""
     if settings.secrets:
         sys.stderr.write("fanbell: the demo's page has no token; leave the token secret out\n")
-        return 1
+        return Exit.USAGE
     town = Town(seed, demo.new_run())
 
     def started(live: up.Running) -> Coroutine[Any, Any, int]:

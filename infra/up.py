@@ -23,6 +23,7 @@ from fanbell.edge.http.protocol import BoundedProtocol
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
 from fanbell.infra import logs
+from fanbell.infra.cli.exits import Exit
 from fanbell.infra.embedded import Embedded
 from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.lock import FolderInUse, FolderUnusable
@@ -45,6 +46,7 @@ REFUSALS: Final = (
     LogShort, Unavailable, OSError,
 )  # fmt: skip
 """What keeps a server from starting, said in one line rather than by a traceback."""
+WRONG_SETTINGS: Final = (BadSecret, UnsafeBind)  # those of them that another setting cures
 
 
 class Running(NamedTuple):
@@ -174,8 +176,8 @@ def serve(
         uvloop.run(main())
     except REFUSALS as error:
         sys.stderr.write(f"fanbell: {error}\n")
-        return 1
-    return 0
+        return Exit.USAGE if isinstance(error, WRONG_SETTINGS) else Exit.FAILED
+    return Exit.OK
 
 
 def _say(live: Running, json: bool) -> None:
