@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 import structlog
@@ -32,3 +33,18 @@ def test_tracebacks_show_no_values(as_json: bool, capsys: pytest.CaptureFixture[
 
     assert "ValueError" in told
     assert "a token" not in told
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whoever logs goes on where the log has no room, so that a full disk is outlived.
+    """
+    full = open("/dev/full", "w", buffering=1)  # noqa: SIM115 - closing it fails too
+    monkeypatch.setattr(sys, "stderr", full)
+    configure()
+
+    for _ in range(100):
+        structlog.get_logger("fanbell").error("failed", why="x" * 1_000)
+
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
