@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,10 +43,25 @@ class Up:
 
 
 @contextmanager
-def fanbell_up(folder: Path, *args: str, command: Path = FANBELL) -> Iterator[Up]:
-    """A server with its data in `folder`, on free ports, until the block ends; then it is killed if it still runs."""
-    line = (command, "up", "--data", folder / "data", "--port", "0", "--json", *args)
-    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+def fanbell_up(
+    folder: Path,
+    *args: str,
+    command: Path = FANBELL,
+    within: Sequence[str] = (),
+    before: Callable[[], None] | None = None,
+    log: Path | None = None,
+) -> Iterator[Up]:
+    """A server with its data in `folder`, on free ports, until the block ends; then it is killed if it still runs.
+
+    `within`: a command that runs another. `before` is called in the child. `log`: where stderr goes.
+    """
+    line = (*within, command, "up", "--data", folder / "data", "--port", "0", "--json", *args)
+    with (
+        nullcontext() if log is None else log.open("ab") as stderr,
+        subprocess.Popen(
+            line, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True, preexec_fn=before
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             first = process.stdout.readline()
