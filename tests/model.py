@@ -1,184 +1,205 @@
-"""A brute-force model of Fanbell: who hears of what, by sets and loops, one recipient at a time.
+"""A brute-force model: who hears of what, by sets and loops, one recipient at a time, in the order of publishing.
 
-It takes valid activities, changes and ticks in the order of publishing, and shares nothing with the folds but the
-records' classes. What each inbox makes of what is heard stands in `model_inboxes.py`. Bounds that only keep
-memory small (used ids, known entities, what can still be taken back) are not modelled.
+It shares nothing with the folds but the records' classes. Bounds that only keep memory small are left out.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
+from itertools import chain, count, product
+from math import inf
+
+from msgspec.structs import asdict
 
 from fanbell.schemas.records import Activity, Change, Content
-from tests.model_inboxes import Inboxes, ms
 
-REASONS = ("message", "mention", "reply", "comment", "thread", "follow", "repost", "like", "post")
-GRAPH = ("follow", "unfollow", "mute", "unmute", "block", "unblock")
-
-
-def content_of(a, thread, own, expires_at):
-    return Content(a.id, a.kind, a.actor, a.object, a.target, thread, a.scope, a.data, None, own, expires_at)
+REASONS = ("post", "like", "repost", "follow", "thread", "comment", "reply", "mention", "message")
+MARKS = {"seen": {"seen"}, "read": {"read", "seen"}, "click": {"clicked", "read", "seen"}}
+MARKS |= {"archive": {"archived", "read", "seen"}, "unread": {"read"}, "unarchive": {"archived"}}
 
 
-class Model(Inboxes):
-    """`rules` is the tree of a rules file; `take` the history, then see `inbox`, `dead`, `heard` and `silenced`."""
+def ms(duration):
+    return int(duration[:-1]) * {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}[duration[-1]]
 
-    def __init__(self, rules: dict):
-        super().__init__(rules["limits"])
-        self.kinds, self.agenda, self.silenced = rules["kinds"], deque(), Counter()  # by (id, rule)
-        # (owner, thread, deleted) by entity; users by thread; preferences by user; (activity, when) by id;
-        # (activity, its own time, deadline) by entity
-        self.entities, self.members, self.wishes, self.used, self.waiting = {}, {}, {}, {}, {}
-        self.followers, self.blocks, self.mutes, self.dead = defaultdict(dict), set(), set(), []
 
-    def take(self, item: Activity | Change | None, at: int) -> None:
+class Row:
+    """One user's notification: the `parts` it is made of, those the inbox has `shown`, all it ever `told`."""
+
+    def __init__(self, *about):
+        self.user, self.first, self.reason, self.about, self.opened = about
+        self.parts, self.shown, self.told, self.out, self.open = {}, [], set(), -inf, True
+
+
+class Model:
+    """`rules` is the tree of a rules file; `take` the history, then see `inbox`, `dead` and `fates`."""
+
+    def __init__(self, rules):
+        self.kinds, self.limits, self.clock, self.places = rules["kinds"], rules["limits"], 0, count(1)
+        self.entities, self.members = {}, defaultdict(list)  # (owner, thread, deleted); who joined a thread
+        self.users, self.wishes = defaultdict(set), defaultdict(dict)  # users by ("follow", "mute"…; what)
+        self.used, self.waiting, self.agenda = {}, [], []  # waiting: (deadline, entity, activity, its time)
+        self.rows, self.groups, self.pending = defaultdict(list), {}, {}  # pending: when to update a row
+        self.dead, self.fates = [], Counter()  # fates: by (id, the rule that silenced it or "heard")
+
+    def take(self, item, at):
         """The next of the history, appended at `at`; None is a tick, which only moves what waits for time."""
-        times = [row.due[0] for row in self.pending]
-        times += [each[2] for queue in self.waiting.values() for each in queue]
-        if item is None and min(times, default=at + 1) > at:
-            return
-        own = at if item is None or item.occurred_at is None else min(item.occurred_at, at + 300_000)
-        self.clock = max(self.clock, own)
-        for entity, queue in self.waiting.items():
-            self.dead += [(a.id, "unknown_entity") for a, _, deadline in queue if deadline <= self.clock]
-            self.waiting[entity] = [each for each in queue if each[2] > self.clock]
-        self.wake()
-        if item is not None:
-            (self.change if isinstance(item, Change) else self.activity)(item, own)
-
-    # Whom it concerns. What is decided about an entity is decided at once; what comes of it happens after, in order.
+        if item or min([*self.pending.values(), *(each[0] for each in self.waiting)], default=inf) <= at:
+            own = min(getattr(item, "occurred_at", None) or at, at + 300_000)
+            self.clock = max(self.clock, own)
+            self.dead += [(a.id, "unknown_entity") for due, _, a, _ in self.waiting if due <= self.clock]
+            self.waiting = [each for each in self.waiting if each[0] > self.clock]
+            self.wake()
+            self.agenda = [self.activity(item, own)] if item else []
+            while self.agenda:
+                steps = self.agenda.pop(0)
+                self.agenda += [steps] if next(steps, "over") is None else []
 
     def activity(self, a, own):
-        used = [b for queue in self.waiting.values() for b, _, _ in queue if b.id == a.id]
+        """What comes of it, in steps: at its entity, then at its thread, then at the entity that it founds."""
+        if isinstance(a, Change):
+            return self.change(a, own)
+        used = [b for _, _, b, _ in self.waiting if b.id == a.id]
         used += [b for b, at in self.used.get(a.id, ()) if self.clock - at < self.limits["dedupe_ms"]]
+        kind, entity, deletes = self.kinds.get(a.kind, {}), a.target or a.object, a.kind == "delete"
+        to = {each["to"] for each in kind.get("audience", ())}
+        threads, founds = kind.get("joins_thread") or "thread" in to, kind.get("creates") and not a.target
+        owner, thread, deleted = self.entities.get(entity, (a.owner, a.thread or entity, False))
+        queue = [each for each in self.waiting if each[1] == entity]
+        waits = queue or (owner is None and (deletes or threads or "owner" in to))
+        graph = any(word in a.kind for word in ("follow", "mute", "block"))
         if used:
             self.dead += [(a.id, "id_reused")] if used != [a] else []
-        elif a.kind in GRAPH:
+        elif waits and not (founds or graph):
+            full = len(queue) >= self.limits["waiting_per_entity"]
+            self.dead += [(a.id, "waiting_full")] if full else []
+            self.waiting += [] if full else [(self.clock + self.limits["waiting_ms"], entity, a, own)]
+        else:
             self.used[a.id] = [(a, self.clock)]
-            aspect, _, what = a.object.partition(":") if "mute" in a.kind else (None, "", a.object)
-            self.change(Change(a.id, a.kind, a.actor, object=what, aspect=aspect), own)
-        else:
-            self.agenda.extend(self.route(a, own))
-        while self.agenda:
-            happens, *arguments = self.agenda.popleft()
-            happens(*arguments)
-
-    def route(self, a, own):
-        entity, kind = a.target or a.object, self.kinds.get(a.kind, {})
-        queue, founds = self.waiting.setdefault(entity, []), kind.get("creates") and a.target is None
-        if (not queue or founds) and (yield from self.decide(a, own, entity, kind, founds)):
-            self.used[a.id] = [(a, self.clock)]
-            yield from self.learn(entity, a.actor, a.thread or entity) if founds else ()
-        elif len(queue) >= self.limits["waiting_per_entity"]:
-            self.dead.append((a.id, "waiting_full"))
-        else:
-            queue.append((a, own, self.clock + self.limits["waiting_ms"]))
-
-    def learn(self, entity, owner, thread):
-        self.entities.setdefault(entity, (owner, thread, False))
-        for a, own, _ in self.waiting.pop(entity, ()):
-            yield from self.route(a, own)
-
-    def decide(self, a, own, entity, kind, founds):
-        """Whether it was decided what to do; else it waits."""
-        owner, thread, deleted = self.entities.get(entity, (a.owner, a.thread or entity, False))
-        to = [each["to"] for each in kind.get("audience", ())]
-        needs = {"owner", "thread"} & {*to, "owner" if kind.get("joins_thread") else ""}
-        deletes = a.kind == "delete" and entity in self.entities
-        if deleted or (deletes and a.actor != owner and not a.by_operator):
-            self.silenced[a.id, "deleted" if deleted else "not_owner"] += 1
-        elif deletes:
-            self.entities[entity] = (owner, thread, True)
-            yield self.delete, entity
-            yield self.agenda.extend, [(self.delete, entity)]  # and where its thread hears
-        elif "undoes" in kind:
-            yield self.undo, kind["undoes"], a.actor, a.object
-        elif founds:
-            yield from self.concern(a, own, kind, a.actor, a.thread or entity)
-        elif a.kind == "delete" or (owner is None and needs):
-            return False
-        elif thread == entity or not (kind.get("joins_thread") or "thread" in to):
-            yield from self.concern(a, own, kind, owner, thread)
-        elif any(each.startswith("followers") for each in to):  # who hears why is known where the thread is
-            yield self.agenda.extend, self.concern(a, own, kind, owner, thread)
-        else:
-            yield from self.concern(a, own, {"audience": kind["audience"]}, owner, thread, only="here")
-            yield self.agenda.extend, self.concern(a, own, kind, owner, thread, only="thread")
-        return True
-
-    def concern(self, a, own, kind, owner, thread, only=None):
-        """Tell whom the activity concerns: all, all but its thread (`here`), or only its `thread`."""
-        told = {owner, *a.mentions, *a.recipients} if only == "thread" else ()
-        members = self.members.setdefault(thread, [])
-        followed = {f"followers_of_{of}": getattr(a, of) for of in ("actor", "scope", "object", "target")}
-        users = {to: [*self.followers[what]] for to, what in followed.items()}
-        users |= {"owner": [owner] if owner else [], "thread": [m for m in members if m not in told]}
-        users |= {"recipients": a.recipients, "object": [a.object], "mentions": a.mentions}
-        audience = [("mention", "mentions")]
-        audience += [(each["reason"], each["to"]) for each in kind.get("audience", ())]
-        part = {None: users, "thread": ["thread"], "here": users.keys() - {"thread"}}[only]
-        audience = [(reason, users[to]) for reason, to in audience if to in part]
-        after = "expires_after" in kind and own + ms(kind["expires_after"])
-        expires_at = min([time for time in (a.expires_at, after) if time], default=None)
-        yield self.tell, content_of(a, thread, own, expires_at), audience
-        if kind.get("joins_thread"):
-            members = [*(member for member in members if member != a.actor), a.actor]
-            self.members[thread] = members[-self.limits["thread_members"] :]
-        if kind.get("creates") and a.target is not None:
-            yield self.agenda.extend, self.learn(a.object, a.actor, thread)
-
-    # Who hears
-
-    def tell(self, content, audience):
-        """Each once, for the strongest reason, unless a rule keeps it from them."""
-        concerned, kind = {}, self.kinds[content.kind]
-        for reason, users in sorted(audience, key=lambda pair: REASONS.index(pair[0])):
-            concerned = dict.fromkeys(users, reason) | concerned
-        for user, reason in concerned.items():
-            if rule := self.silencing(user, content, kind):
-                self.silenced[content.id, rule] += 1
+            if graph:
+                self.change(Change(a.id, a.kind, a.actor, object=a.object), own)
+            elif deleted or (deletes and a.actor != owner and not a.by_operator):
+                self.fates[a.id, "deleted" if deleted else "not_owner"] += 1
+            elif deletes:
+                self.entities[entity] = owner, thread, True
+                self.lose(lambda key: key[2] == entity, lambda row: row.about == entity)
+            elif "undoes" in kind:
+                self.lose(lambda key: key == (kind["undoes"], a.actor, a.object))
             else:
+                thread = a.thread or entity if founds else thread
+                follows = [each[13:] for each in to if each.startswith("followers_of_")]
+                users = {f"followers_of_{of}": self.users["follow", getattr(a, of)] for of in follows}
+                users |= {"owner": [owner], "object": [a.object]}
+                users |= {"recipients": a.recipients, "mentions": a.mentions}
+                if threads and thread != entity:
+                    if not follows:  # else only its thread knows who hears for which reason
+                        self.tell(a, own, thread, users)
+                        users = {}
+                    yield
+                latest = [*dict.fromkeys(reversed(self.members[thread]))][: self.limits["thread_members"]]
+                users["thread"] = [user for user in latest if user not in (owner, *a.mentions)]
+                self.tell(a, own, thread, users)
+                self.members[thread] += [a.actor] if kind.get("joins_thread") else []
+                if kind.get("creates"):
+                    yield
+                    self.entities.setdefault(a.object, (a.actor, thread, False))
+                    queue = [each for each in self.waiting if each[1] == a.object]
+                    self.waiting = [each for each in self.waiting if each not in queue]
+                    self.agenda[:0] = [self.activity(b, then) for _, _, b, then in queue]
+
+    def tell(self, a, own, thread, users):
+        """Each hears once, for the strongest reason, unless a rule keeps it from them."""
+        kind = self.kinds[a.kind]
+        after = own + ms(kind["expires_after"]) if "expires_after" in kind else None
+        ends = min(filter(None, (after, a.expires_at)), default=None)
+        content = Content(a.id, a.kind, a.actor, a.object, a.target, thread, a.scope, a.data, None, own, ends)
+        mutes = [f"author:{a.actor}", f"thread:{thread}", f"scope:{a.scope}"]
+        mutes += [f"entity:{a.object}", f"entity:{a.target}"]
+        audience = [*kind.get("audience", ()), {"to": "mentions", "reason": "mention"}]
+        audience.sort(key=lambda each: REASONS.index(each["reason"]))  # the strongest last
+        reasons = {user: each["reason"] for each in audience for user in users.get(each["to"], ())}
+        wishes = [*product((a.scope, "*"), (a.kind, "*"), ("inbox", "*"))]  # the most specific first
+        default = "on" if "inbox" in kind.get("channels", ["inbox"]) else "off"
+        for user, reason in reasons.items():
+            wish = next(filter(None, map(self.wishes[user].get, wishes)), default)
+            rules = {
+                "expired": ends is not None and ends <= self.clock,
+                "oneself": user == a.actor,
+                "block": user in self.users["block", a.actor] or a.actor in self.users["block", user],
+                "mute": any(user in self.users["mute", what] for what in mutes),
+                "preference": wish == "off" and not kind.get("mandatory"),
+                "heard": True,
+            }
+            fate = next(rule for rule, holds in rules.items() if holds)
+            self.fates[a.id, fate] += 1
+            if fate == "heard":
                 self.hear(user, content, kind, reason)
 
-    def silencing(self, user, c, kind):
-        about = {("author", c.actor), ("entity", c.object), ("entity", c.target)}
-        about |= {("thread", c.thread), ("scope", c.scope)}
-        wishes = [(w.scope, w.kind, w.channel, w.value) for w in self.wishes.get(user, ())]
-        about_it = {
-            (scope, of, to) for scope in ("*", c.scope) for of in ("*", c.kind) for to in ("*", "inbox")
-        }
-        fits = [wish for wish in wishes if wish[:3] in about_it]
-        fits.sort(key=lambda wish: [of != "*" for of in wish[:3]])  # the most specific last
-        wanted = fits[-1][3] != "off" if fits else "inbox" in kind.get("channels", ["inbox"])
-        rules = {
-            "expired": c.expires_at is not None and c.expires_at <= self.clock,
-            "oneself": user == c.actor,
-            "block": {(user, c.actor), (c.actor, user)} & self.blocks,
-            "mute": {(user, *each) for each in about} & self.mutes,
-            "preference": not wanted and not kind.get("mandatory"),
-        }
-        return next((rule for rule, silences in rules.items() if silences), None)
-
     def change(self, change, own):
-        user, what, kind = change.user, change.object, change.kind
-        apart = {(user, what), (what, user)}
-        if kind == "follow" and not apart & self.blocks and user not in self.followers[what]:
-            self.followers[what][user] = None
-            content = content_of(Activity(change.id, kind, user, what), None, own, None)
-            self.tell(content, [("follow", [what])])
-        elif kind == "unfollow" and user in self.followers[what]:
-            del self.followers[what][user]
-            self.undo("follow", user, what)
-        elif kind == "block" and (user, what) not in self.blocks:
-            self.blocks.add((user, what))
-            for one, other in apart:
-                self.followers[one].pop(other, None)
-            self.leave(
-                self.rows[user], lambda part: False, lambda row: {p.actor for p in row.parts} == {what}
-            )
-        elif kind == "unblock":
-            self.blocks.discard((user, what))
-        elif kind in ("mute", "unmute"):
-            (self.mutes.add if kind == "mute" else self.mutes.discard)((user, change.aspect, what))
-        elif kind == "preferences":
-            self.wishes[user] = change.preferences or []
-        elif kind == "mark":
-            self.mark(user, change)
+        user, what, relation = change.user, change.object, change.kind.removeprefix("un")
+        users = self.users[relation, f"{change.aspect}:{what}" if change.aspect else what]
+        blocked = {user, what} & (self.users["block", user] | self.users["block", what])
+        if relation == "preferences":
+            self.wishes[user] = {(w.scope, w.kind, w.channel): w.value for w in change.preferences}
+        elif relation == "mark":  # `seqs` and `up_to` are places as the inbox showed them
+            for row in self.rows[user]:
+                if row.place in change.seqs if change.up_to is None else row.place <= change.up_to:
+                    flags = MARKS[change.verb]
+                    row.flags = row.flags - flags if change.verb.startswith("un") else row.flags | flags
+                    row.marked |= {"read"} < flags
+        elif relation != change.kind and user in users:
+            users.remove(user)
+            self.lose(lambda key: key == (relation, user, what))
+        elif relation == change.kind and user not in users and not (relation == "follow" and blocked):
+            users.add(user)
+            if relation == "follow":
+                self.tell(Activity(change.id, relation, user, what), own, None, {"object": [what]})
+            elif relation == "block":
+                self.users["follow", what].discard(user)
+                self.users["follow", user].discard(what)
+                self.lose(ends=lambda row: (row.user, {key[1] for key in row.parts}) == (user, {what}))
+
+    def hear(self, user, content, kind, reason):
+        by = None if reason == "mention" else kind.get("groups_by")
+        about = {"object": content.object, "recipient": None}.get(by, content.target)
+        window = ms(kind["window"]) if "window" in kind else self.limits["window_ms"]
+        group = user, content.kind, reason, about
+        row = self.groups.get(group) if by else None
+        closed = row and (not row.open or (row.marked and row.parts.keys() <= row.told))
+        if not row or closed or self.clock - row.opened >= window:
+            row = self.groups[group] = Row(user, content, reason, about, self.clock)
+            self.rows[user].append(row)
+        self.put(row, row.parts | {(content.kind, content.actor, content.object): content})
+
+    def put(self, row, parts):
+        """Its user is let know: at once if it was shown long ago or is no more, else when it is."""
+        if parts.keys() != row.parts.keys():
+            sizes = len(parts) / 4, len(row.told - parts.keys()), len({actor for _, actor, _ in parts})
+            row.parts, row.open = parts, row.open and max(sizes) < self.limits["group_actors"]
+            self.pending[row] = max(self.clock, row.out + self.limits["update_every_ms"] * bool(parts))
+            self.wake()
+
+    def wake(self):
+        """What is new moves the row to the front, unread; what is less is corrected quietly."""
+        for row, due in sorted(self.pending.items(), key=lambda each: each[1]):
+            if due <= self.clock:
+                if row.parts.keys() - row.told:
+                    row.place, row.flags, row.marked = next(self.places), set(), False
+                elif not row.shown:
+                    row.flags = {"seen", "read"}
+                row.shown, row.told = [*row.parts.values()], row.told | row.parts.keys()
+                row.out = due if row.parts else row.out
+                del self.pending[row]
+
+    def lose(self, goes=lambda key: False, ends=lambda row: False):
+        """Parts that `goes` names leave their rows; a row that `ends` names goes whole, for good."""
+        for row in chain(*self.rows.values()):
+            row.open &= not ends(row)
+            self.put(row, {key: part for key, part in row.parts.items() if not (goes(key) or ends(row))})
+
+    def inbox(self, user):
+        """Newest first."""
+        items, rows = [], [row for row in self.rows[user] if row.shown]
+        for row in sorted(rows, key=lambda row: -row.place):
+            actors = [*dict.fromkeys(part.actor for part in reversed(row.shown))]
+            shown = {"id": row.first.id, "created": row.first.at_ms, "reason": row.reason, "place": row.place}
+            shown |= {"actors": actors[:3], "count": len(actors), "flags": row.flags}
+            items.append(asdict(row.shown[-1]) | shown)
+        return items

@@ -6,6 +6,7 @@ FANBELL_TEST_EXAMPLES=5000 looks for longer than `make test` does.
 import os
 import subprocess
 import sys
+from collections import Counter
 from copy import deepcopy
 from typing import Any
 
@@ -34,8 +35,10 @@ def seen_by(taker: Any) -> dict[str, list[dict[str, Any]]]:
 def became_of(history: History, model: Model) -> dict[str, Any]:
     """Of each activity: how many heard, and how many each rule silenced."""
     ids = {item.id for item, _ in history if isinstance(item, Activity | Change)}
-    silenced = {id_: {rule: n for (other, rule), n in model.silenced.items() if other == id_} for id_ in ids}
-    return {id_: (model.heard[id_], silenced[id_]) for id_ in ids}
+    fates = {
+        id_: Counter({fate: n for (other, fate), n in model.fates.items() if other == id_}) for id_ in ids
+    }
+    return {id_: (fate.pop("heard", 0), fate) for id_, fate in fates.items()}
 
 
 def check_same(model: Model, pipeline: Pipeline, history: History) -> None:

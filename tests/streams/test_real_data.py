@@ -117,5 +117,5 @@ def test_slashdot_zoo(folder: Path) -> None:
 
     assert check_same(model, pipeline, people) > 15_000
     mutes = [edge for edge in edges if edge.kind == "mute"]
-    muted = [n for (id_, rule), n in model.silenced.items() if rule == "mute" and id_.startswith("p")]
+    muted = [n for (id_, fate), n in model.fates.items() if fate == "mute" and id_.startswith("p")]
     assert sum(muted) == len(mutes) > 1_000
