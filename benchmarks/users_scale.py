@@ -24,9 +24,9 @@ from benchmarks.fold import Folds
 from benchmarks.harness import Stopwatch, asked, hash_of, report, say
 from benchmarks.stored import heard
 from benchmarks.workload import activities, follows, quiet_source
+from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.folder import DataFolder
 from fanbell.infra.intake import run as now
-from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.load import BATCH_S, BATCH_WEIGHT
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import HEADER_BYTES, HEADERS, content_of, decode, encode
