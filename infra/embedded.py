@@ -9,7 +9,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode, kind_of_record
-from fanbell.schemas.records import Activity, Change, Dead, Rules, Told
+from fanbell.schemas.records import Activity, Change, Dead, Rules, Tick, Told
 from fanbell.schemas.topics import DEAD, INTAKE, NOTICES
 from fanbell.streams.core.hashes import hash64
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source, parse_rules
@@ -69,6 +70,7 @@ class Embedded:
         self._runner: Runner | None = None
         self._stopping = False
         self._trouble = "starting"
+        self._pause_s = RETRY_S[0]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._untold = threading.Semaphore(UNTOLD_MAX)
         self._listeners: list[Listener] = []
@@ -85,6 +87,7 @@ class Embedded:
         self._dead_count = 0
         self._notified = 0
         self._saving: list[Any] = []
+        self._ticking: Future[int] | None = None
         self._saved_at = time.monotonic()
         self._saved_position = 0
         self._trimmed_at = time.monotonic()
@@ -131,23 +134,27 @@ class Embedded:
             self._wake.notify()
 
     def _run(self, ready: "asyncio.Future[None]") -> None:
-        pause = RETRY_S[0]
         while True:
             try:
                 self._open_runner()
+                if not ready.done():
+                    self._well()
                 self._report(ready, None)
-                pause = RETRY_S[0]
                 self._serve()
                 return
             except Exception as error:
                 self._trouble = f"{type(error).__name__}: {error}"
                 if not self._report(ready, error):
                     return
-                logger.error("runner_failed", error=self._trouble, retry_s=pause, exc_info=error)
+                logger.error("runner_failed", error=self._trouble, retry_s=self._pause_s, exc_info=error)
             with self._wake:
-                if self._stopping or self._wake.wait_for(lambda: self._stopping, pause):
+                if self._stopping or self._wake.wait_for(lambda: self._stopping, self._pause_s):
                     return
-            pause = min(pause * 2, RETRY_S[1])
+            self._pause_s = min(self._pause_s * 2, RETRY_S[1])
+
+    def _well(self) -> None:
+        """Opening alone does not show it: a full disk is met by the first batch that has something to write."""
+        self._trouble, self._pause_s = "", RETRY_S[0]
 
     def _report(self, ready: "asyncio.Future[None]", error: Exception | None) -> bool:
         """Tell `start` how opening went, the first time; whether to go on."""
@@ -174,7 +181,6 @@ class Embedded:
         self._dead_count = run(self._log.end(DEAD, 0))
         if runner.routes[0].fold.versions.of:
             self._rules = runner.routes[0].fold.versions.newest
-        self._trouble = ""
 
     def _serve(self) -> None:
         assert self._runner is not None
@@ -184,11 +190,11 @@ class Embedded:
             records = run(self._intake_log.read(INTAKE, 0, runner.position, BATCH_RECORDS))
             if records:
                 self._batch(runner, records)
+            self._well()
             now = time.monotonic()
             if now - ticked >= TICK_S:
                 ticked = now
-                passed_ms = records[-1].timestamp_ms if records else time.time_ns() // 1_000_000
-                self._tell(run(runner.tick(passed_ms)))
+                self._tick(runner, records[-1].timestamp_ms if records else time.time_ns() // 1_000_000)
             self._save_some(runner)
             self._trim_some(runner, now)
             with self._wake:
@@ -200,8 +206,19 @@ class Embedded:
         make_durable(self._data.connection)
         run(runner.save())
 
+    def _tick(self, runner: Runner, now_ms: int) -> None:
+        """Have time enter `intake` where a fold waits for it: so what it brings about is in one order with all else."""
+        before = self._ticking
+        if before is not None:
+            if not before.done() or (before.exception() is None and before.result() > runner.position):
+                return  # it is on its way
+            self._ticking = None
+        if runner.due(now_ms):
+            with suppress(Unavailable):  # stopping; a tick that cannot be written is followed by another
+                self._ticking = self._intake.submit([encode(Tick(now_ms))])
+
     def _batch(self, runner: Runner, records: list[Record]) -> None:
-        while records and not self._trouble:
+        while records:
             batches = run(runner.run(records, BATCH_WEIGHT, BATCH_S))
             self._position = runner.position
             if runner.keeper.dead:

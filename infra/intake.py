@@ -59,13 +59,17 @@ class Intake:
 
         Raises Unavailable.
         """
+        return await asyncio.wrap_future(self.submit(values, gone))
+
+    def submit(self, values: Sequence[bytes], gone: Sequence[int] = ()) -> Future[int]:
+        """`append` from any thread, without waiting for it. Raises Unavailable."""
         job = Job(values, gone)
         with self._wake:
             if self._stopping:
                 raise Unavailable("the server is stopping")
             self._jobs.append(job)
             self._wake.notify()
-        return await asyncio.wrap_future(job.done)
+        return job.done
 
     def trim(self, before: int) -> None:
         """Forget the records below `before`, soon; failing is no harm, there will be another time."""

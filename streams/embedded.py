@@ -83,8 +83,3 @@ class Runner(Folds):
     async def run(self, records: Sequence[Record], weight: int, seconds: float) -> Batches:
         """`fold`, and keep it; what `notices` gained."""
         return await self.keeper.keep(self.fold(records, weight, seconds))
-
-    async def tick(self, now_ms: int) -> Batches:
-        """`pass_time`, and keep what came of it."""
-        work = self.pass_time(now_ms)
-        return {} if work is None else await self.keeper.keep(work)

@@ -103,19 +103,9 @@ class Folds:
                 break
         return self._work()
 
-    def pass_time(self, now_ms: int) -> Work | None:
-        """Let time pass for the folds that wait for it; None where none does.
-
-        Partitions that lag are brought up first: alone, they are no reason to move the others' time.
-        """
-        if not self._due(max(now_ms, self.clock_ms)):
-            return None
-        self._new = {}
-        for to_ms in (self.clock_ms, now_ms):
-            for replica in self._due(to_ms):
-                self._put(replica.topic, replica.partition, encode(Tick(to_ms)), now_ms)
-                self.clock_ms = max(self.clock_ms, to_ms)
-        return self._work()
+    def due(self, now_ms: int) -> bool:
+        """Whether something happens by time alone until then; if so, a tick in `intake` makes it happen."""
+        return bool(self._due(max(now_ms, self.clock_ms)))
 
     def _due(self, now_ms: int) -> list[Replica[Any]]:
         """The replicas for which something happens by time alone until then."""
@@ -163,6 +153,9 @@ class Folds:
 
     def _take(self, record: Record) -> None:
         cls = kind_of_record(record.value)
+        if cls is Tick:
+            self._pass_time(decode(record.value).time_ms, record.timestamp_ms)
+            return
         if cls is Change:
             change = decode(record.value)
             own_ms = effective_ms(change.occurred_at, record.timestamp_ms)
@@ -184,6 +177,16 @@ class Folds:
             self._put(ACTIVITIES, partition, record.value, record.timestamp_ms)
         if own_ms > self.clock_ms:
             self.clock_ms = own_ms
+
+    def _pass_time(self, now_ms: int, timestamp_ms: int) -> None:
+        """Let the folds that wait for it know that it is `now_ms`.
+
+        Partitions that lag are brought up first: alone, they are no reason to move the others' time.
+        """
+        for to_ms in (self.clock_ms, now_ms):
+            for replica in self._due(to_ms):
+                self._put(replica.topic, replica.partition, encode(Tick(to_ms)), timestamp_ms)
+                self.clock_ms = max(self.clock_ms, to_ms)
 
     def _catch_up(self, replica: Replica[Any], own_ms: int, timestamp_ms: int) -> None:
         """A record that comes late by its own clock finds every partition at the same time, however many there are."""

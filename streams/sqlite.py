@@ -27,7 +27,9 @@ class NewerFormat(DatabaseFailed):
 
 
 _SAID: Final[dict[int, str]] = {
-    sqlite3.SQLITE_FULL: "the disk is full; nothing of this transaction was kept. Make room and start again",
+    sqlite3.SQLITE_FULL: (
+        "the disk is full; nothing of this transaction was kept. Make room: a running server goes on by itself"
+    ),
     sqlite3.SQLITE_READONLY: "it cannot be written: the file, its folder or the file system is read-only",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: its folder must exist, and this user be allowed there",
     sqlite3.SQLITE_PERM: "this user may not use it",
@@ -35,7 +37,9 @@ _SAID: Final[dict[int, str]] = {
     sqlite3.SQLITE_CORRUPT: "it is damaged. It was left as it is; restore a backup or move it away",
     sqlite3.SQLITE_BUSY: f"another process has held it for more than {BUSY_TIMEOUT_MS // 1000} s",
     sqlite3.SQLITE_LOCKED: "another connection of this process holds the table",
-    sqlite3.SQLITE_IOERR: "the disk failed (see the system's log); nothing of this transaction was kept",
+    sqlite3.SQLITE_IOERR: (
+        "the disk failed, or does not let the file grow (see the system's log); nothing of this transaction was kept"
+    ),
     sqlite3.SQLITE_NOMEM: "there is not enough memory",
     sqlite3.SQLITE_TOOBIG: "a value is larger than SQLite can hold",
 }

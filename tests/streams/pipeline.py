@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Row
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode, encode
-from fanbell.schemas.records import Activity, Change, Rules
+from fanbell.schemas.records import Activity, Change, Rules, Tick
 from fanbell.schemas.topics import DEAD, INTAKE, NOTICES
 from fanbell.streams.embedded import Runner
 from fanbell.streams.log import Entry
@@ -72,7 +72,8 @@ class Pipeline:
 
     def tick(self, at: int) -> None:
         self.settle()
-        done(self.runner.tick(at))
+        if self.runner.due(at):
+            self.put(encode(Tick(at)), at)
 
     def rows(self, user: str) -> list[Row]:
         """What the user sees, all shards at the same time."""
