@@ -136,6 +136,10 @@ class Versions:
             raise UnknownRules("no rules have entered this partition; they must be its first record")
         return self._newest
 
+    def awaits(self, version: int) -> bool:
+        """Whether the version is newer than all that came so far."""
+        return not self.of or version > max(self.of)
+
     def get(self, version: int) -> Rules:
         rules = self.of.get(version)
         if rules is None:

@@ -76,6 +76,8 @@ class Route:
         self.waiting: dict[str, deque[Waiting]] = {}
         self.waiting_ids: dict[str, int] = {}
         self.deadlines: deque[tuple[int, str]] = deque()
+        self.early: list[Forward] = []
+        """Forwards by rules that other partitions have already and this one has not, in their order"""
         self.taken = Taken()
         self.last: dict[int, tuple[int, int]] = {}
         """The last pair (n, index) put out, by partition of `activities`"""
@@ -113,11 +115,15 @@ class Route:
         elif type(item) is Forward:
             self._advance(item.time_ms)
             if self.taken.is_new(item.source, item.n, item.index, item.prev_n, item.prev_index):
-                self._home(item)
+                if self.versions.awaits(item.rules):
+                    self.early.append(item)
+                else:
+                    self._home(item)
         elif type(item) is Rules:  # they are of no time: history may be older than they are
             if self.versions.put(parse_rules(item.source, item.version), item.fold_version):
                 limits = self.versions.newest.limits
                 self.used.at_most, self.used.keep_ms = limits.dedupe_ids, limits.dedupe_ms
+                self._home_early()
         elif type(item) is Tick:
             self._advance(item.time_ms)
         else:
@@ -320,10 +326,17 @@ class Route:
     # Threads
 
     def _finish(
-        self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int, part: Part
+        self,
+        activity: Activity,
+        kind: Kind,
+        owner: str | None,
+        thread: str,
+        own_ms: int,
+        part: Part,
+        version: int | None = None,
     ) -> None:
         """Tell, take part in the thread, and let the new entity be known at its own partition."""
-        self._announce(activity, kind, owner, thread, own_ms, part)
+        self._announce(activity, kind, owner, thread, own_ms, part, version)
         if kind.joins_thread:
             members = self.members.setdefault(thread, {})
             members.pop(activity.actor, None)
@@ -372,16 +385,34 @@ class Route:
             return
         kind = self.versions.get(forward.rules).kinds[activity.kind]
         part: Part = "all" if kind.asks_followers else "far"
-        self._finish(activity, kind, activity.owner, forward.thread, activity.occurred_at or 0, part)
+        own_ms = activity.occurred_at or 0
+        self._finish(activity, kind, activity.owner, forward.thread, own_ms, part, forward.rules)
+
+    def _home_early(self) -> None:
+        """Rules came in: what was forwarded by them goes on."""
+        early, self.early = self.early, []
+        for forward in early:
+            if self.versions.awaits(forward.rules):
+                self.early.append(forward)
+            else:
+                self._home(forward)
 
     # Commands
 
     def _announce(
-        self, activity: Activity, kind: Kind, owner: str | None, thread: str, own_ms: int, part: Part
+        self,
+        activity: Activity,
+        kind: Kind,
+        owner: str | None,
+        thread: str,
+        own_ms: int,
+        part: Part,
+        version: int | None = None,
     ) -> None:
         """Ask the partitions of those concerned to tell them.
 
-        `part`: all, all but the thread (near), or the thread (far).
+        `part`: all, all but the thread (near), or the thread (far). `version`: of the rules that `kind` is of, if not
+        the newest.
         """
         follows: list[Audience] = []
         named: dict[int, dict[str, list[str]]] = {}
@@ -409,7 +440,7 @@ class Route:
             name("mention", activity.mentions)
         if not follows and not named:
             return
-        version = self.versions.newest.version
+        version = self.versions.newest.version if version is None else version
         content = self._content(activity, kind.name, thread, own_ms, kind)
         if follows:
             self._ask(
@@ -507,6 +538,7 @@ class Route:
                     for entity, queue in self.waiting.items()
                 ],
                 "deadlines": [deadline for deadline in self.deadlines if self._waits(deadline)],
+                "early": [encode_body(forward) for forward in self.early],
                 "taken": self.taken.dump(),
                 "last": [[partition, *pair] for partition, pair in self.last.items()],
                 "asked": self._asked,
@@ -528,6 +560,7 @@ class Route:
             made.waiting[entity] = queue
             made.waiting_ids.update((item.activity.id, item.body) for item in queue)
         made.deadlines = deque((deadline_ms, entity) for deadline_ms, entity in tree["deadlines"])
+        made.early = [decode_body(Forward, data) for data in tree.get("early", ())]
         made.taken = Taken.load(tree["taken"])
         made.last = {to: (n, index) for to, n, index in tree["last"]}
         made._asked = tree["asked"]

@@ -1,10 +1,13 @@
+import re
+
 import pytest
 
-from fanbell.schemas.codec import content_of, decode_body, encode
+from fanbell.schemas.codec import content_of, decode, decode_body, encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Ask, Change, Dead, Fact, Forward, Notice
+from fanbell.schemas.records import Activity, Ask, Change, Dead, Fact, Forward, Notice, Rules
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core.fold import Jump, UnknownRules
+from fanbell.streams.core.kinds import default_source
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Record
 from tests.streams.core.folds import NOW_MS, Entities, concerned, dropped, limited, reasons
@@ -14,6 +17,12 @@ POST = Activity("1", "post", "ana", "p")
 
 def comment(id_: str, actor: str, object_: str, target: str = "p", **fields: object) -> Activity:
     return Activity(id_, "comment", actor, object_, target=target, **fields)  # type: ignore[arg-type]
+
+
+def without(kind: str) -> str:
+    """The rules that ship, less one kind."""
+    tables = re.split(r"^(?=\[)", default_source(), flags=re.MULTILINE)
+    return "".join(table for table in tables if not table.startswith((f"[kinds.{kind}]", f"[kinds.{kind}.")))
 
 
 def ops(out: list[Ask | Dead]) -> list[str]:
@@ -127,6 +136,48 @@ def test_facts_and_forwards_go_where_they_are_needed() -> None:
     assert (forward.owner, forward.thread) == ("bob", "p")
     assert concerned(near.publish(forward)) == {}  # bob, the only one in the thread, was told where c is
     assert concerned(near.publish(comment("4", "di", "e")))["thread"] == {"bob", "cy"}
+
+
+def answered_far() -> tuple[Entities, Forward]:
+    """The home of a thread in which di and bob commented, and cy's answer to bob on its way there by rules 2."""
+    home, far = Entities(partitions=8), Entities(partitions=8, partition=1)
+    home.publish(POST, comment("2", "di", "b"))
+    far.put(next(item for item in home.publish(comment("3", "bob", "c")) if type(item) is Fact))
+    far.put(Rules(2, 1, default_source(), NOW_MS))
+    out = far.publish(comment("4", "cy", "d", target="c"))
+    return home, next(item for item in out if type(item) is Forward)
+
+
+def test_a_forward_waits_for_its_rules() -> None:
+    """
+    What comes from a partition that has newer rules already goes on once they are here too, also after a restart.
+    """
+    home, forward = answered_far()
+
+    assert home.publish(forward) == []
+    home.fold = Route.load(0, 8, home.fold.dump())
+    assert concerned(home.publish(comment("5", "ed", "e")))["thread"] == {
+        "di",
+        "bob",
+    }  # others go on meanwhile
+    home.put(Rules(2, 1, default_source(), NOW_MS))
+    asks = [decode(output.value).ask for output in home.outputs if output.topic == ROUTED]
+    assert concerned(asks) == {"thread": {"di", "ed"}}
+    assert home.put(Rules(3, 1, default_source(), NOW_MS)) == []
+
+
+def test_a_forward_is_told_by_its_own_rules() -> None:
+    """
+    A comment that comes home when its kind was taken out of the rules is told by the rules it was said under.
+    """
+    home, forward = answered_far()
+    home.put(Rules(2, 1, default_source(), NOW_MS))
+    home.put(Rules(3, 1, without("comment"), NOW_MS))
+
+    out = home.publish(forward)
+
+    assert concerned(out) == {"thread": {"di"}}
+    assert {ask.rules for ask in out if type(ask) is Ask} == {2}
 
 
 # Waiting
