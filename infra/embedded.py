@@ -278,6 +278,7 @@ class Embedded:
             before_ms = time.time_ns() // 1_000_000 - hours * 3_600_000
             with transaction(self._data.connection):
                 before = run(runner.trim(before_ms))
+            make_durable(self._data.connection)  # what came of the records: theirs is the only other copy
             self._intake.trim(before)
 
     # The event loop's side of a batch

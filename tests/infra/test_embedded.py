@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from fanbell.edge.backend import Busy, Conflict
+from fanbell.infra import embedded
 from fanbell.infra.embedded import Embedded
 from fanbell.infra.folder import DataFolder
-from fanbell.infra.intake import run
+from fanbell.infra.intake import Intake, run
 from fanbell.infra.settings import Settings
 from fanbell.schemas.records import Activity, Change
 from fanbell.streams.core.kinds import BadRules, default_source
@@ -230,3 +232,22 @@ def test_trimming_leaves_what_a_restart_needs(tmp_path: Path) -> None:
         assert len(await backend.store.rows("bob")) == 5
 
     live(tmp_path, after, partitions=1)
+
+
+def test_what_was_accepted_is_forgotten_only_once_what_came_of_it_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Power that fails after `intake` was trimmed takes nothing back that could not be made again from it.
+    """
+    done: list[str] = []
+    trim, durable = Intake.trim, embedded.make_durable
+    monkeypatch.setattr(embedded, "TRIM_EVERY_S", 0.0)
+    monkeypatch.setattr(embedded, "make_durable", lambda file: (done.append("durable"), durable(file)))
+    monkeypatch.setattr(Intake, "trim", lambda self, before: (done.append("trim"), trim(self, before)))
+
+    live(tmp_path, follow_and_post, log_keep_hours=1)
+
+    assert done[0] == "durable"
+    assert "trim" in done
+    assert all(before == "durable" for before, what in pairwise(done) if what == "trim")
