@@ -473,8 +473,19 @@ class FanOut:
             return
         followed = change.object or ""
         at_ms = effective_ms(change.occurred_at, self._record.timestamp_ms)
+        expires_at = None if kind.expires_after_ms is None else at_ms + kind.expires_after_ms
         content = Content(
-            change.id, "follow", change.user, followed, None, None, None, None, kind.importance, at_ms, None
+            change.id,
+            "follow",
+            change.user,
+            followed,
+            None,
+            None,
+            None,
+            None,
+            kind.importance,
+            at_ms,
+            expires_at,
         )
         audiences = [(kind.audience[0][1], BitMap((self.graph.names.ordinal(pack(followed)),)))]
         self._announce(Asking(happening(content, encode_body(content)), kind, self.clock_ms), audiences)

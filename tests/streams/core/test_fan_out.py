@@ -1,8 +1,8 @@
 import pytest
 
-from fanbell.schemas.codec import encode
+from fanbell.schemas.codec import content_of, encode
 from fanbell.schemas.limits import RECORD_BYTES_MAX
-from fanbell.schemas.records import Activity, Audience, Change, Mark, Notice, Outcome, Rules
+from fanbell.schemas.records import Activity, Audience, Change, Mark, Notice, Outcome, Rules, Update
 from fanbell.schemas.topics import ROUTED
 from fanbell.streams.core.fold import Jump, UnknownRules
 from fanbell.streams.core.kinds import default_source
@@ -104,6 +104,16 @@ def test_following_announces_once() -> None:
     assert shard.change("follow", "ana", "bob") == []
     assert told(shard.change("unfollow", "ana", "bob")) == [("gone", 2, ["bob"])]
     assert shard.change("unfollow", "ana", "bob") == []
+
+
+def test_follows_expire_as_their_kind_says() -> None:
+    """
+    Where follows are declared to be shown for a day, the row of one carries when it expires.
+    """
+    shard = Shard(default_source().replace("[kinds.follow]\n", '[kinds.follow]\nexpires_after = "1d"\n'))
+    grown = next(item for item in shard.change("follow", "ana", "bob") if type(item) is Update)
+
+    assert content_of(grown.content).expires_at == NOW_MS + 86_400_000
 
 
 def test_follow_after_unfollow_is_quiet() -> None:
