@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from tests.simulation.history import History, Op, Shown
+from fanbell.schemas.codec import content_of
+from fanbell.schemas.records import Notice, Update
+from tests.simulation.history import NEVER, History, Op, Shown
 from tests.simulation.reference import Reference
 from tests.simulation.wrong import Wrong
 
@@ -79,6 +81,23 @@ def _groups(
         for row in had:
             if strangers := set(row.actors) - may:
                 yield Wrong("unwanted", f"{user} heard of {key} by {sorted(strangers)}")
+
+
+def expiry(history: History) -> Iterator[Wrong]:
+    """What is told is shown for as long as it says itself, and as its kind said when it was told."""
+    reference, ops = Reference(history.ops), {op.id: op for op in history.ops}
+    for partition, noticed in history.notices.items():
+        for one in noticed:
+            if isinstance(one.record, Notice | Update):
+                content = content_of(one.record.content)
+                op, until = ops.get(content.id), NEVER if content.expires_at is None else content.expires_at
+                if op is not None and not any(
+                    first <= until <= last for first, last in reference.expires(op)
+                ):
+                    yield Wrong(
+                        "differs",
+                        f"notices[{partition}] {one.offset} lets {op.id} expire at {content.expires_at}",
+                    )
 
 
 def order(history: History) -> Iterator[Wrong]:

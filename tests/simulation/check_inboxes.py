@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN
 from fanbell.schemas.codec import content_of
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update
 from tests.simulation.check_log import taken
-from tests.simulation.history import History, Shown
-from tests.simulation.wrong import Wrong
+from tests.simulation.history import History, Reading, Shown
+from tests.simulation.wrong import What, Wrong
 
 SETS = {
     "read": (READ | SEEN, 0), "unread": (0, READ), "seen": (SEEN, 0), "archive": (ARCHIVED | READ | SEEN, 0),
@@ -34,12 +36,24 @@ def inboxes(history: History) -> Iterator[Wrong]:
         ids = [row.id for row in rows.values()]
         for id_ in {id_ for id_ in ids if ids.count(id_) > 1}:
             yield Wrong("twice", f"{user} has {id_} in several rows")
-        shown = [row for row in should.values() if not row.flags & ARCHIVED]
-        counted = (sum(not row.flags & READ for row in shown), sum(not row.flags & SEEN for row in shown))
-        if history.counted.get(user, counted) != counted:
-            yield Wrong(
-                "counter drift", f"{user} counts {history.counted[user]} unread and unseen, not {counted}"
-            )
+        for reading in history.read.get(user, ()):
+            yield from _readings(user, reading, should)
+
+
+def _readings(user: str, reading: Reading, should: dict[int, Shown]) -> Iterator[Wrong]:
+    """The list shows what has not expired and is not archived, newest first, and the counters say the same."""
+    shown = [
+        row
+        for row in should.values()
+        if not row.flags & ARCHIVED and (row.expires_at is None or row.expires_at > reading.at_ms)
+    ]
+    listed = tuple(sorted((row.seq for row in shown), reverse=True))
+    if reading.listed != listed:
+        what: What = "unwanted" if set(reading.listed) - set(listed) else "lost"
+        yield Wrong(what, f"{user} was shown {reading.listed} at {reading.at_ms}, not {listed}")
+    counted = (sum(not row.flags & READ for row in shown), sum(not row.flags & SEEN for row in shown))
+    if (reading.unread, reading.unseen) != counted:
+        yield Wrong("counter drift", f"{user} was counted {reading}, unread and unseen are {counted}")
 
 
 def _tell(told: dict[str, dict[int, Shown]], record: Told) -> None:
@@ -56,6 +70,7 @@ def _tell(told: dict[str, dict[int, Shown]], record: Told) -> None:
                 1,
                 (content.actor,),
                 0,
+                content.expires_at,
             )
             told.setdefault(user, {})[record.seq] = row
     elif isinstance(record, Update):
@@ -83,12 +98,12 @@ def _tell_update(rows: dict[int, Shown], update: Update) -> None:
         return
     rows[update.row_seq] = Shown(
         update.row_seq, update.id, content.kind, update.reason, content.object, content.target,
-        update.count, tuple(update.actors[:3]), flags,
+        update.count, tuple(update.actors[:3]), flags, content.expires_at,
     )  # fmt: skip
 
 
 def _flagged(row: Shown, flags: int) -> Shown:
-    return Shown(row.seq, row.id, row.kind, row.reason, row.object, row.target, row.count, row.actors, flags)
+    return structs.replace(row, flags=flags)
 
 
 def _marked(flags: int, verb: str) -> int:

@@ -7,13 +7,13 @@ does to them is in `_deliver`; what happens to workers is in `Cluster.before`.
 from collections.abc import Callable
 from typing import Any
 
-from fanbell.projections.projector import Projector
+from fanbell.projections.projector import Discontinued, Projector
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import LogFailed, Record
-from fanbell.streams.replica import Replica
+from fanbell.streams.replica import LogShort, Replica
 from fanbell.streams.snapshots import SnapshotFailed
 from tests.simulation.faults import Faults
 from tests.simulation.scheduler import UNSEEN, Scheduler, Task
@@ -25,6 +25,7 @@ ZOMBIES_MAX = 4
 DURING_APPENDS = 4  # times as likely does something happen to a worker while it appends: there it hurts
 LANDS = 0.005  # chance per turn that something adrift lands
 AWAKENS = 0.003  # chance per turn that a zombie learns that it is one
+BEHIND = 15  # records of `notices` kept below that, for a store that falls behind
 DOZES = 0.6  # chance that a zombie lets its turn pass: it was slow, which is why it lost its partition
 
 
@@ -36,6 +37,8 @@ class Cluster:
         self.log = SimLog(partitions, scheduler, faults)
         self.store = SimStore(scheduler, faults)
         self.snapshots = [SimSnapshots(scheduler, faults, self.log, foreign) for _ in range(workers)]
+        if faults.random.random() < 0.5:
+            self.snapshots = self.snapshots[:1] * workers
         self.tasks: dict[tuple[str, int], Task] = {}
         """(stage, partition) → the task of its owner"""
         self.done: dict[tuple[str, int], int] = {}
@@ -78,8 +81,28 @@ class Cluster:
         elif len(self.zombies) < ZOMBIES_MAX and strikes("zombie", where, times):
             self._move(task, random.randrange(self.workers), zombie=True)
         else:
+            self._trim(task)
             return True
         return False
+
+    def _trim(self, task: Task) -> None:
+        """The log of the task's stage forgets records, but none that a restart may need."""
+        if not self.faults.may_strike("log trimmed"):
+            return
+        stage, partition = next(place for place, owned in self.tasks.items() if owned is task)
+        topic = TOPIC[stage]
+        start, needed = self.log.start_now(topic, partition), self._needed(stage, partition)
+        if start < needed:
+            self.faults.hits["log trimmed", stage] += 1
+            self.log.trim_now(topic, partition, self.faults.random.randint(start + 1, needed))
+
+    def _needed(self, stage: str, partition: int) -> int:
+        """The first offset that somebody needs who is not a zombie."""
+        if stage == "projector":  # where the store stands is where the next projector looks for the last pair
+            owner = self.projectors.get(partition)
+            return 0 if owner is None else min(owner.position, self.store.position_now(partition)) - BEHIND
+        kept = min(snapshots.older(stage, partition) for snapshots in self.snapshots)
+        return min(kept, self.done.get((stage, partition), -1)) + 1
 
     def restart(self) -> None:
         """All workers end and are started anew, as when a new version is rolled out."""
@@ -118,7 +141,8 @@ class Cluster:
             except LogFailed:
                 await self.scheduler.at("opens anew")
             except Exception as error:  # noqa: BLE001 - whatever stops a part is what we are looking for
-                self._complain(error, stage, partition)
+                if not (isinstance(error, LogShort) and self._was_trimmed_under(stage, partition)):
+                    self._complain(error, stage, partition)
                 return
 
     def _opens(self) -> None:
@@ -200,8 +224,11 @@ class Cluster:
     async def _project(self, partition: int) -> None:
         while True:
             if not any(zombie.stage == "projector" for zombie in self.zombies):
-                self.store.fall_behind(partition)
+                start = self.log.start_now(NOTICES, partition)
+                self.store.fall_behind(partition, start if start else -1)
             projector = Projector(partition, self.log, self.store)
+            if self.tasks.get(("projector", partition)) is self.scheduler.task:
+                self.projectors.pop(partition, None)
             try:
                 await projector.open()
                 if self.tasks.get(("projector", partition)) is self.scheduler.task:
@@ -212,8 +239,13 @@ class Cluster:
             except (LogFailed, StoreFailed):
                 await self.scheduler.at("opens anew")
             except Exception as error:  # noqa: BLE001 - whatever stops a part is what we are looking for
-                self._complain(error, "projector", partition)
+                if not (isinstance(error, Discontinued) and self._was_trimmed_under("projector", partition)):
+                    self._complain(error, "projector", partition)
                 return
+
+    def _was_trimmed_under(self, stage: str, partition: int) -> bool:
+        """Whether it is a zombie, which is nobody's concern who trims, over a log that was trimmed: it may stop."""
+        return self.scheduler.task in self.zombies and self.log.start_now(TOPIC[stage], partition) > 0
 
     def _complain(self, error: Exception, stage: str, partition: int) -> None:
         self.complaints.append(("stuck", f"{stage}[{partition}]: {type(error).__name__}: {error}"))

@@ -28,6 +28,7 @@ FAULTS: Final[dict[str, float]] = {
     "rows without position": 0.03,
     "store failed": 0.03,
     "store behind": 0.2,  # when a projector opens: the store's position is an older one
+    "log trimmed": 0.01,  # per turn of a stage: its log forgets what nobody needs
     "tick twice": 0.2,
     "published twice": 0.05,
 }
@@ -48,8 +49,12 @@ class Faults:
 
     def strikes(self, fault: str, where: str, times: int = 1) -> bool:
         """Whether `fault` happens now, which is `times` as likely as usual; counts it at the stage `where`."""
+        strikes = self.may_strike(fault, times)
+        if strikes:
+            self.hits[fault, where] += 1
+        return strikes
+
+    def may_strike(self, fault: str, times: int = 1) -> bool:
+        """The same for a fault that may have nothing to hit: who asks counts it."""
         rate = self.on[fault] * times
-        if rate == 0.0 or self.calm or self.random.random() >= rate:
-            return False
-        self.hits[fault, where] += 1
-        return True
+        return rate != 0.0 and not self.calm and self.random.random() < rate

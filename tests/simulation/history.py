@@ -8,12 +8,13 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from fanbell.schemas.records import Told
+from tests.simulation.rules import Declared
 
 NEVER = 1 << 60
 
 
 class Op(Struct):
-    """One activity or change, or one read mark. `kind` is the activity's or the change's; `user` acts."""
+    """One activity or change, or one read mark, or new rules. `kind` is the activity's or the change's; `user` acts."""
 
     id: str
     kind: str
@@ -32,14 +33,20 @@ class Op(Struct):
     """What was shown at `seqs`."""
     seqs: tuple[int, ...] = ()
     up_to: int | None = None
+    expires_at: int | None = None
+    rules: Declared | None = None
+    """What new rules declare."""
     invoked: int = 0
     acked: int = NEVER
     settled: int = NEVER
     """From when on everything that came of it is out, and what comes later cannot change whether it is heard."""
+    invoked_ms: int = 0
+    settled_ms: int = NEVER
+    """The same by the clock (Unix ms), by which things expire."""
 
 
 class Shown(Struct, frozen=True):
-    """One row of an inbox at the end."""
+    """One row of an inbox at the end, expired or not."""
 
     seq: int
     id: str
@@ -50,6 +57,16 @@ class Shown(Struct, frozen=True):
     count: int
     actors: tuple[str, ...]
     flags: int
+    expires_at: int | None = None
+
+
+class Reading(NamedTuple):
+    """The newest page of an inbox as the product gave it at `at_ms`: seqs of its rows, and the counters beside them."""
+
+    at_ms: int
+    listed: tuple[int, ...]
+    unread: int
+    unseen: int
 
 
 class Noticed(Struct, frozen=True):
@@ -85,8 +102,8 @@ class Moved(NamedTuple):
 class History(Struct):
     ops: list[Op] = []
     inboxes: dict[str, list[Shown]] = {}
-    counted: dict[str, tuple[int, int]] = {}
-    """user → (unread, unseen), as the product counts them"""
+    read: dict[str, list[Reading]] = {}
+    """user → what they were shown, at one time after the other"""
     notices: dict[int, list[Noticed]] = {}
     outputs: dict[tuple[str, int, str, int], list[Pair]] = {}
     """(stage, partition of the fold, topic, partition) → what it put out there, in the order of that log"""

@@ -1,8 +1,8 @@
-"""Planted bugs: each is a mistake that somebody could make, and the simulation must find it."""
+"""Planted bugs of the replica, the folds, the projection and the embedded runner."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -23,30 +23,8 @@ from fanbell.streams.log import Log, LogFailed, Record
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 from tests.simulation.one_process import File
+from tests.simulation.planting import Patch, embedded_mutant, mutant
 from tests.simulation.world import SimSnapshots, SimStore
-
-Patch = tuple[object, str, Any]
-MUTANTS: Final[dict[str, Callable[[], list[Patch]]]] = {}
-
-
-def mutant(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
-    MUTANTS[make.__name__.replace("_", " ")] = make
-    return make
-
-
-@contextmanager
-def planted(name: str) -> Iterator[None]:
-    """While it lasts, the product has the bug `name`."""
-    patches = MUTANTS[name]()
-    before = [(target, attribute, vars(target)[attribute]) for target, attribute, _ in patches]
-    for target, attribute, value in patches:
-        setattr(target, attribute, value)
-    try:
-        yield
-    finally:
-        for target, attribute, value in before:
-            setattr(target, attribute, value)
-
 
 # The replica
 
@@ -288,6 +266,19 @@ def blocks_are_one_way() -> list[Patch]:
     return [(hears, "_ACTIVE", active)]
 
 
+@mutant
+def state_that_cannot_be_loaded() -> list[Patch]:
+    """The log makes up for it, at the price of reading all of it at each start."""
+    dump = FanOut.dump
+
+    def less(self: Any) -> bytes:
+        tree = msgspec.msgpack.decode(dump(self), strict=False)
+        del tree["taken"]
+        return msgspec.msgpack.encode(tree)
+
+    return [(FanOut, "dump", less)]
+
+
 # The projection
 
 
@@ -342,7 +333,7 @@ def stale_mark_applied_to_a_moved_row() -> list[Patch]:
 # The embedded runner
 
 
-@mutant
+@embedded_mutant
 def intake_position_outside_the_transaction() -> list[Patch]:
     run = Runner.run
 
@@ -353,10 +344,6 @@ def intake_position_outside_the_transaction() -> list[Patch]:
     return [(Runner, "run", hasty)]
 
 
-@mutant
+@embedded_mutant
 def snapshot_before_it_is_durable() -> list[Patch]:
     return [(File, "make_durable", lambda self: None)]
-
-
-EMBEDDED: Final = frozenset(("intake position outside the transaction", "snapshot before it is durable"))
-"""Those that the cluster cannot have."""

@@ -1,21 +1,27 @@
 """What a run came to, as a history for the checker."""
 
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
-from fanbell.projections.rows import counts
+from fanbell.projections.inbox import Inbox
+from fanbell.projections.rows import LIMIT_MAX, Query
+from fanbell.projections.store import Row
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode
 from fanbell.schemas.records import Command, Dead, Fact, Forward
 from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import Output
+from fanbell.streams.core.kinds import parse_rules
 from fanbell.streams.core.route import Route
 from tests.simulation.cluster import Cluster
-from tests.simulation.history import History, Noticed, Op, Pair, Shown
+from tests.simulation.history import History, Noticed, Op, Pair, Reading, Shown
+from tests.simulation.rules import SOURCE
 from tests.simulation.scheduler import at_once
 from tests.simulation.workload import USERS
 from tests.simulation.world import SimLog
+
+RULES: Final = parse_rules(SOURCE, 1)
 
 
 def digest(value: bytes) -> bytes:
@@ -23,6 +29,7 @@ def digest(value: bytes) -> bytes:
 
 
 def inboxes(made: History, store: MemoryStore, now_ms: int) -> None:
+    shown = Inbox(store, lambda: RULES)
     for user in USERS:
         rows = at_once(store.rows(user))
         bodies = at_once(store.bodies(user, [row.body for row in rows]))
@@ -30,11 +37,24 @@ def inboxes(made: History, store: MemoryStore, now_ms: int) -> None:
             Shown(
                 row.seq, bodies[row.body].id, row.kind, bodies[row.body].reason, bodies[row.body].content.object,
                 bodies[row.body].content.target, bodies[row.body].count, bodies[row.body].actors, row.flags,
+                row.expires_at,
             )
             for row in rows
         ]  # fmt: skip
-        counted = counts(rows, now_ms)
-        made.counted[user] = (counted.unread, counted.unseen)
+        made.read[user] = [_reading(shown, user, at_ms) for at_ms in _moments(rows, now_ms)]
+
+
+def _moments(rows: list[Row], now_ms: int) -> list[int]:
+    """Just before something expires, then, and at the end."""
+    expire = sorted({row.expires_at for row in rows if row.expires_at is not None})
+    some = expire[len(expire) // 2 :][:1]
+    return [*(at_ms + later for at_ms in some for later in (-1, 0)), max(now_ms, *some, 0)]
+
+
+def _reading(shown: Inbox, user: str, at_ms: int) -> Reading:
+    answer = at_once(shown.answer(user, Query(LIMIT_MAX), "en", at_ms))
+    listed = tuple(int(item["cursor"]) for item in answer["items"])
+    return Reading(at_ms, listed, answer["unread"], answer["unseen"])
 
 
 def history(cluster: Cluster, ops: list[Op], now_ms: int) -> History:

@@ -17,11 +17,11 @@ from fanbell.projections.store import StoreFailed
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode, encode
 from fanbell.schemas.records import Rules, Told
-from fanbell.schemas.topics import INTAKE, NOTICES
+from fanbell.schemas.topics import ACTIVITIES, INTAKE, NOTICES, ROUTED
 from fanbell.streams.core import fan_out, fold, route
 from fanbell.streams.core.kinds import FOLD_VERSION
 from fanbell.streams.embedded import Runner
-from fanbell.streams.log import Entry, LogFailed
+from fanbell.streams.log import Entry, LogFailed, Record
 from fanbell.streams.log_memory import MemoryLog, Moment
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 from fanbell.streams.snapshots_memory import MemorySnapshots
@@ -30,7 +30,7 @@ from tests.simulation.history import NEVER, History, Noticed, Op
 from tests.simulation.observe import inboxes
 from tests.simulation.rules import SOURCE
 from tests.simulation.scheduler import at_once
-from tests.simulation.simulate import START_MS, Report, parse_once
+from tests.simulation.simulate import START_MS, Report, parse_once, refusals
 from tests.simulation.workload import PRODUCERS, Workload
 
 OPS: Final = 110
@@ -41,6 +41,7 @@ FAULTS: Final[dict[str, float]] = {
     "power fails": 0.5,  # of a crash: what was not made durable is gone
     "batch failed": 0.02,
     "store failed": 0.02,
+    "log trimmed": 0.15,  # between batches
     "made durable": 0.1,  # no fault, but it decides how much there is to lose
     "snapshot failed": 0.1,
     "snapshot torn": 0.2,
@@ -56,13 +57,30 @@ class FileLog(MemoryLog):
     def __init__(self, partitions: int, faults: Faults) -> None:
         super().__init__(partitions, "the file")
         self.faults = faults
+        self.trimmed: dict[int, dict[int, Record]] = {}
+        """What of `notices` was forgotten, for those who judge: it may be back if power failed."""
 
     async def pause(self, moment: Moment, topic: str, partition: int) -> None:
-        if moment in ("append", "appended", "commit"):
+        if moment in ("append", "appended", "commit", "trim", "trimmed"):
             if self.faults.strikes("crash in a batch", f"{topic} {moment}"):
                 raise Crash
             if self.faults.strikes("batch failed", f"{topic} {moment}"):
                 raise LogFailed("disk full")
+
+    async def trim(self, topic: str, partition: int, before: int) -> None:
+        if topic == NOTICES:
+            gone = await self.read(topic, partition, 0, 1 << 30)
+            mine = self.trimmed.setdefault(partition, {})
+            mine.update({record.offset: record for record in gone if record.offset < before})
+        await super().trim(topic, partition, before)
+
+    def all_notices(self, partition: int) -> list[Record]:
+        kept, start = (
+            at_once(self.read(NOTICES, partition, 0, 1 << 30)),
+            at_once(self.start(NOTICES, partition)),
+        )
+        gone = self.trimmed.get(partition, {})
+        return [gone[offset] for offset in range(start)] + kept
 
 
 class FileStore(MemoryStore):
@@ -129,9 +147,11 @@ def _copied(value: Any) -> Any:
 
 
 class Folder(MemorySnapshots):
-    def __init__(self, faults: Faults) -> None:
+    """Of two that are kept one may be lost; also both, where the log is whole."""
+
+    def __init__(self, log: FileLog, faults: Faults) -> None:
         super().__init__()
-        self.faults = faults
+        self.log, self.faults = log, faults
 
     async def save(self, snapshot: Snapshot) -> None:
         if self.faults.strikes("snapshot failed", snapshot.stage):
@@ -140,9 +160,11 @@ class Folder(MemorySnapshots):
 
     async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
         found = await super().candidates(stage, partition)
-        if found and self.faults.strikes("snapshot missing", stage):
+        start = at_once(self.log.start(ACTIVITIES if stage == "route" else ROUTED, partition))
+        least = int(start > 0)
+        if len(found) > least and self.faults.strikes("snapshot missing", stage):
             found = found[1:]
-        if found and self.faults.strikes("snapshot torn", stage):
+        if len(found) > least and self.faults.strikes("snapshot torn", stage):
             newest = found[0]
             torn = newest.state[: self.faults.random.randrange(len(newest.state))]
             found = [
@@ -157,8 +179,8 @@ class Process:
         self.random = Random(seed)
         self.faults = Faults(self.random, rates=FAULTS)
         self.file = File(self.random.choice((1, 2, 5)), self.faults)
-        self.intake, self.folder = MemoryLog(1), Folder(self.faults)
-        self.workload = Workload(self.random, self.file.log.partitions, self.file.store)
+        self.intake, self.folder = MemoryLog(1), Folder(self.file.log, self.faults)
+        self.workload = Workload(self.random, self.file.log.partitions, self.file.store, lambda: self.now_ms)
         self.ops: list[Op] = []
         self.complaints: list[tuple[str, str]] = []
         self.starts = 0
@@ -196,6 +218,8 @@ class Process:
                 self._save(runner)
             if self.faults.strikes("made durable", "between batches"):
                 file.make_durable()
+            if self.faults.strikes("log trimmed", "between batches"):
+                self._trim(runner)
             self.faults.calm = len(self.ops) >= OPS and not self.workload.owed and not records
         self.now_ms += 10_000
         at_once(runner.tick(self.now_ms))
@@ -206,6 +230,14 @@ class Process:
             at_once(runner.save())
         except SnapshotFailed:
             return
+
+    def _trim(self, runner: Runner) -> None:
+        """Forget what is of some age, or of any; what came of `intake` is durable before that forgets."""
+        before_ms = self.now_ms - self.random.choice((-1, -1, 1_000))
+        with self.file.transaction():
+            before = at_once(runner.trim(before_ms))
+        self.file.make_durable()
+        at_once(self.intake.trim(INTAKE, 0, before))
 
     def _publish(self, count: int) -> None:
         for _ in range(count):
@@ -232,9 +264,9 @@ class Process:
         self._settle()
         inboxes(made, self.file.store, self.now_ms)
         for partition in range(self.file.log.partitions):
-            records = at_once(self.file.log.read(NOTICES, partition, 0, 1 << 30))
             made.notices[partition] = [
-                Noticed(NEVER, record.offset, decode(record.value)) for record in records
+                Noticed(NEVER, record.offset, decode(record.value))
+                for record in self.file.log.all_notices(partition)
             ]
         return made
 
@@ -256,9 +288,10 @@ class Process:
 
 
 def live(seed: int) -> Report:
-    with capture_logs(), ExitStack() as patches:
+    with capture_logs() as logs, ExitStack() as patches:
         for module in (fold, route, fan_out):
             patches.enter_context(patch.object(module, "parse_rules", parse_once))
         process = Process(seed)
         made = process.run()
+    made.complaints += refusals(logs, process.faults)
     return Report(seed, made, process.faults, process.starts)

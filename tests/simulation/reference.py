@@ -8,11 +8,15 @@ number of changes, from those acknowledged before something was published to tho
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
-from tests.simulation.history import Op
+from tests.simulation.history import NEVER, Op
+from tests.simulation.rules import FIRST, Declared
 
 Answer = Literal["yes", "no", "maybe"]
 S = TypeVar("S")
 
+SPREAD_MS = (
+    10_000  # what stage 1 puts out carries the time of its batch's last record, which may be said earlier
+)
 GRAPH = ("follow", "unfollow", "block", "unblock")
 
 
@@ -61,6 +65,12 @@ def both(*answers: Answer) -> Answer:
     return "maybe" if "maybe" in answers else "yes"
 
 
+def together(answers: Iterable[Answer]) -> Answer:
+    """What is sure if any of them may be the one."""
+    found = set(answers)
+    return found.pop() if len(found) == 1 else "maybe"
+
+
 class Reference:
     """Everything that was asked, by what it is about."""
 
@@ -72,6 +82,9 @@ class Reference:
         self.made: dict[str, Op] = {}
         self.deletes: dict[str, list[Op]] = {}
         self.comments: dict[str, list[Op]] = {}
+        self.rules: list[Op] = []
+        self._declared: dict[str, list[Declared]] = {}
+        self._expired: dict[str, Answer] = {}
         for op in self.ops:
             self._put(op)
 
@@ -82,6 +95,8 @@ class Reference:
             self.mutes.setdefault((op.user, op.aspect or "", op.object), []).append(op)
         elif op.kind == "preferences":
             self.wishes.setdefault(op.user, []).append(op)
+        elif op.kind == "rules":
+            self.rules.append(op)
         elif op.kind == "delete":
             self.deletes.setdefault(op.object, []).append(op)
         elif op.kind in ("post", "comment"):
@@ -100,6 +115,13 @@ class Reference:
     def comments_of(self, entity: str) -> list[Op]:
         root = self.root(entity)
         return [op for op in self.ops if op.kind == "comment" and self.root(op.object) == root]
+
+    def declared(self, op: Op) -> list[Declared]:
+        """What the rules by which it was decided may have said."""
+        found = self._declared.get(op.id)
+        if found is None:
+            found = self._declared[op.id] = states(self.rules, op, FIRST, lambda now, one: one.rules or now)
+        return found
 
     # Entities
 
@@ -128,7 +150,8 @@ class Reference:
         known: Answer = "yes" if op.kind == "post" else self.known(op.target or op.object)
         if op.kind == "mention" and known == "no":
             known = "maybe"  # it does not wait itself, but queues behind what does
-        return both(known, opposite(self.dropped(op)))
+        declared = answer(op.kind not in declared.gone for declared in self.declared(op))
+        return both(both(known, opposite(self.dropped(op))), declared)
 
     def gone(self, op: Op) -> Answer:
         """Whether what it tells of was deleted, before or after."""
@@ -158,6 +181,8 @@ class Reference:
             found.append(("like", "yes"))
         elif op.kind == "post":
             found.append(("post", answer((user, op.user) in pair.follows for pair in self._pair(op, user))))
+        heard = answer(op.kind not in declared.hushed for declared in self.declared(op))
+        found = [(reason, how if reason == "mention" else both(how, heard)) for reason, how in found]
         return [(reason, how) for reason, how in found if how != "no"]
 
     def _begins(self, op: Op) -> bool:
@@ -204,8 +229,32 @@ class Reference:
             muted = self._muted(op, user, "thread", root)
             found.append("maybe" if op.kind == "mention" and muted == "yes" else muted)
         off = states(self.wishes.get(user, ()), op, (), lambda _, one: one.off)
-        found.append(answer(op.kind in kinds for kinds in off))
+        asked = answer(op.kind not in declared.mandatory for declared in self.declared(op))
+        found.append(both(answer(op.kind in kinds for kinds in off), asked))
+        found.append(self.expired(op))
         return "yes" if "yes" in found else ("maybe" if "maybe" in found else "no")
+
+    def expires(self, op: Op) -> list[tuple[int, int]]:
+        """When what is told of it may expire (Unix ms, from, to); `NEVER` where it does not."""
+        found = []
+        said_ms = op.invoked_ms - (SPREAD_MS if op.long_way else 0)
+        for declared in self.declared(op):
+            lives_ms = dict(declared.lives_ms).get(op.kind, NEVER)
+            own_ms = NEVER if op.expires_at is None else op.expires_at
+            found.append((min(own_ms, said_ms + lives_ms), min(own_ms, op.settled_ms + lives_ms)))
+        return [(min(first, NEVER), min(last, NEVER)) for first, last in found]
+
+    def expired(self, op: Op) -> Answer:
+        """Whether it was worth nothing any more when it came to those whom it concerns."""
+        found = self._expired.get(op.id)
+        if found is None:
+            found = self._expired[op.id] = together(
+                "yes"
+                if last <= op.invoked_ms
+                else ("no" if first > op.settled_ms or first == NEVER else "maybe")
+                for first, last in self.expires(op)
+            )
+        return found
 
     def _muted(self, op: Op, user: str, aspect: str, what: str) -> Answer:
         ops = self.mutes.get((user, aspect, what), ())

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from tests.simulation import one_process
+from tests.simulation import mutants, mutants_of_time, one_process
 from tests.simulation.checker import Wrong, check
 from tests.simulation.faults import FAULTS
-from tests.simulation.mutants import EMBEDDED, MUTANTS, planted
+from tests.simulation.planting import EMBEDDED, MUTANTS, planted
 from tests.simulation.simulate import Report, simulate
 
+PLANTED = (mutants, mutants_of_time)  # importing them is what plants
 SHOWN_MAX = 5  # faults of one seed that are printed, unless all are asked for
 
 

@@ -1,6 +1,8 @@
 """One run from one seed: a cluster under faults, people who use it, and the history of it all."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from random import Random
 from typing import Any, Final
@@ -15,11 +17,12 @@ from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core import fan_out, fold, route
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.kinds import FOLD_VERSION, parse_rules
+from fanbell.streams.core.kinds import Rules as Parsed
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, LogFailed, Record
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.history import History, Op
+from tests.simulation.history import NEVER, History, Op
 from tests.simulation.observe import history
 from tests.simulation.rules import SOURCE
 from tests.simulation.scheduler import Scheduler
@@ -31,6 +34,7 @@ EPOCHS: Final = 2  # between them everything comes to rest, so that more can be 
 OPS: Final = 9  # of each producer in an epoch
 TURNS_MAX: Final = 60_000  # of an epoch; a run that takes longer is stuck
 TICK_TURNS: Final = 40  # about, between a partition's ticks
+RULES_LINGER: Final = 16  # turns at most before new rules enter the next partition of `activities`
 WAITED_MS: Final = 700_000  # after it nothing waits for unknown entities any more
 
 
@@ -49,7 +53,7 @@ class Run:
             self.scheduler, self.faults, self.partitions, self.random.choice((1, 2, 3)), self._foreign
         )
         self.log = self.cluster.log
-        self.workload = Workload(self.random, self.partitions, self.cluster.store)
+        self.workload = Workload(self.random, self.partitions, self.cluster.store, lambda: self.now_ms)
         self.ops: list[Op] = []
         self._working = 0
         self._last_ms = 0
@@ -107,7 +111,8 @@ class Run:
                     self.log.put_now(topic, partition, Entry(encode(Tick(self.now_ms)), self.now_ms))
             self._until(self.cluster.settled)
         for op in self.ops:
-            op.settled = min(op.settled, self.scheduler.time)
+            if op.settled == NEVER:
+                op.settled, op.settled_ms = self.scheduler.time, self.now_ms
             op.acked = min(op.acked, op.settled)
         self.workload.on_their_way.clear()
 
@@ -145,11 +150,14 @@ class Run:
     async def _publish(self, op: Op) -> None:
         """Append until all of it is acknowledged."""
         self.ops.append(op)
-        op.invoked = self.scheduler.time
+        op.invoked, op.invoked_ms = self.scheduler.time, self.now_ms
         records = self.workload.records(op)
         while True:
             try:
                 for topic, partition, value in records:
+                    if op.rules is not None and topic == ACTIVITIES:
+                        for _ in range(self.random.randrange(RULES_LINGER)):
+                            await self.scheduler.at("brings rules")
                     await self.log.append(topic, partition, [Entry(value, self.now_ms)])
             except LogFailed:
                 await self.scheduler.at("tries again")
@@ -166,7 +174,7 @@ class Run:
                 "preferences",
                 "mark",
             ):
-                op.settled = op.acked
+                op.settled, op.settled_ms = op.acked, self.now_ms
                 return
             if not self.faults.strikes("published twice", "producer"):
                 return
@@ -194,7 +202,11 @@ class Run:
         return fold.dump()  # type: ignore[no-any-return]
 
 
-parse_once = cache(parse_rules)
+_parsed = cache(parse_rules)
+
+
+def parse_once(source: str, version: int = 0) -> Parsed:
+    return replace(_parsed(source), version=version)
 
 
 class Report(Struct):
@@ -205,10 +217,18 @@ class Report(Struct):
     """Of the scheduler; where there is none, how often the process was started."""
 
 
+def refusals(logs: Sequence[Mapping[str, Any]], faults: Faults) -> list[tuple[str, str]]:
+    """Snapshots that were refused though they were whole: without this the log would make up for them in silence."""
+    refused = [entry for entry in logs if entry["event"] == "snapshot_refused"]
+    torn = sum(count for (fault, _), count in faults.hits.items() if fault == "snapshot torn")
+    return [("refused", str(refused[-1]))] if len(refused) > torn else []
+
+
 def simulate(seed: int, calm: bool = False) -> Report:
     run = Run(seed, calm)
-    with capture_logs(), ExitStack() as patches:
+    with capture_logs() as logs, ExitStack() as patches:
         for module in (fold, route, fan_out):  # the same text hundreds of times in a run: a fifth of its time
             patches.enter_context(patch.object(module, "parse_rules", parse_once))
         made = run.run()
+    made.complaints += refusals(logs, run.faults)
     return Report(seed, made, run.faults, run.scheduler.time)

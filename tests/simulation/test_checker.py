@@ -6,31 +6,34 @@ from fanbell.projections.store import READ, SEEN
 from fanbell.schemas.codec import encode_body
 from fanbell.schemas.records import Content, Mark, Notice, Retraction, Update
 from tests.simulation.checker import check
-from tests.simulation.history import History, Moved, Noticed, Op, Pair, Shown
+from tests.simulation.history import History, Moved, Noticed, Op, Pair, Reading, Shown
+from tests.simulation.rules import Declared
 
 PLACE = ("fan_out", 0, "notices", 0)
 
 
 def op(id_: str, kind: str, user: str, object_: str = "", at: int = 1, **more: Any) -> Op:
-    """Invoked at `at`, acknowledged at once, settled at once."""
-    return Op(id_, kind, user, object_, invoked=at, acked=at, settled=at, **more)
+    """Invoked at `at`, acknowledged at once, settled at once; the clock says the same."""
+    times = {"invoked": at, "acked": at, "settled": at, "invoked_ms": at, "settled_ms": at}
+    return Op(id_, kind, user, object_, **(times | more))
 
 
 FOLLOW = op("f", "follow", "bo", "ana", at=1)
 POST = op("p", "post", "ana", "post", at=3)
 
 
-def content(of: Op) -> bytes:
+def content(of: Op, **more: Any) -> bytes:
+    values = {"expires_at": of.expires_at} | more
     return encode_body(
-        Content(of.id, of.kind, of.user, of.object, of.target, None, None, None, "normal", 1, None)
+        Content(of.id, of.kind, of.user, of.object, of.target, None, None, None, "normal", 1, **values)
     )
 
 
 def post(
-    seq: int = 1, n: int = 1, prev_n: int = -1, time: int = 9, of: Op = POST, user: str = "bo"
+    seq: int = 1, n: int = 1, prev_n: int = -1, time: int = 9, of: Op = POST, user: str = "bo", **more: Any
 ) -> Noticed:
     reason = "post" if of.kind == "post" else "mention"
-    return Noticed(time, n, Notice(n, 0, prev_n, min(prev_n, 0), seq, reason, content(of), [user]))
+    return Noticed(time, n, Notice(n, 0, prev_n, min(prev_n, 0), seq, reason, content(of, **more), [user]))
 
 
 def row(seq: int = 1, of: Op = POST, flags: int = 0, count: int = 1, **more: Any) -> Shown:
@@ -204,8 +207,66 @@ def test_counter_drift() -> None:
     """
     A counter that does not say what the list says: counter drift.
     """
-    wrong = history(FOLLOW, POST, bo=[row()], notices=[post()], counted={"bo": (2, 1)})
+    wrong = history(FOLLOW, POST, bo=[row()], notices=[post()], read={"bo": [Reading(9, (1,), 2, 1)]})
     assert whats(wrong) == {"counter drift"}
+
+
+def test_what_expires_is_listed_and_counted_until_then() -> None:
+    """
+    A row is on the list and counted up to the moment at which it expires, and nowhere from then on.
+    """
+    said = op("p", "post", "ana", "post", at=3, expires_at=50)
+    made = {"bo": [row(of=said, expires_at=50)], "notices": [post(of=said)]}
+    readings = [Reading(49, (1,), 1, 1), Reading(50, (), 0, 0)]
+
+    assert whats(history(FOLLOW, said, read={"bo": readings}, **made)) == set()
+    assert whats(history(FOLLOW, said, read={"bo": [Reading(50, (1,), 0, 0)]}, **made)) == {"unwanted"}
+    assert whats(history(FOLLOW, said, read={"bo": [Reading(49, (), 1, 1)]}, **made)) == {"lost"}
+    assert whats(history(FOLLOW, said, read={"bo": [Reading(50, (), 1, 0)]}, **made)) == {"counter drift"}
+
+
+def test_what_has_expired_is_not_told() -> None:
+    """
+    A post heard of that had expired when it was said: too late.
+    """
+    said = op("p", "post", "ana", "post", at=3, expires_at=2)
+
+    assert whats(history(FOLLOW, said)) == set()
+    assert whats(history(FOLLOW, said, bo=[row(of=said, expires_at=2)], notices=[post(of=said)])) == {
+        "too late"
+    }
+
+
+def test_expiry_is_as_the_rules_of_the_time_say() -> None:
+    """
+    A post that expires otherwise than its kind said when it came: differs. New rules are not for what came before.
+    """
+    day = op("r2", "rules", "site", at=2, rules=Declared(2, lives_ms=(("post", 100),)))
+    week = op("r3", "rules", "site", at=5, rules=Declared(3, lives_ms=(("post", 700),)))
+
+    def told(expires_at: int | None) -> set[str]:
+        said = [post(of=POST, expires_at=expires_at)]
+        return whats(history(FOLLOW, day, POST, week, bo=[row(expires_at=expires_at)], notices=said))
+
+    assert told(103) == set()
+    assert told(703) == told(None) == {"differs"}
+
+
+def test_rules_are_in_force_for_what_comes_after_them() -> None:
+    """
+    Who hears is decided by the rules that were there: no follower of a kind without audience, all of a mandatory one.
+    """
+    off = op("w", "preferences", "bo", at=2, off=("post",))
+    heard = {"bo": [row()], "notices": [post()]}
+    hushed = op("r2", "rules", "site", at=2, rules=Declared(2, hushed=("post",)))
+    later = op("r2", "rules", "site", at=5, rules=Declared(2, hushed=("post",)))
+    must = op("r2", "rules", "site", at=2, rules=Declared(2, mandatory=("post",)))
+
+    assert whats(history(FOLLOW, hushed, POST, **heard)) == {"unwanted"}
+    assert whats(history(FOLLOW, POST, later, **heard)) == set()
+    assert whats(history(FOLLOW, off, POST, **heard)) == {"too late"}
+    assert whats(history(FOLLOW, off, must, POST, **heard)) == set()
+    assert whats(history(FOLLOW, off, must, POST)) == {"lost"}
 
 
 def test_a_mark_on_another_row() -> None:

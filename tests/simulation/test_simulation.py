@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from tests.simulation.faults import FAULTS
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.planting import MUTANTS
 from tests.simulation.run import Summary, run, seeds_to_find, told
 from tests.simulation.simulate import simulate
 

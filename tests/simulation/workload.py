@@ -9,18 +9,22 @@ from random import Random
 from typing import Final
 
 from fanbell.projections.store import READ
+from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change, Preference
+from fanbell.schemas.records import Activity, Change, Preference, Rules
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core.changes import placed
+from fanbell.streams.core.kinds import FOLD_VERSION
 from tests.simulation.history import Op
+from tests.simulation.rules import FIRST, changed, source
 from tests.simulation.scheduler import at_once
-from tests.simulation.world import SimStore
 
 USERS: Final = tuple(f"user{i}" for i in range(8))
 SCOPES: Final = ("town", "club")
-PRODUCERS: Final = ("graph", "graph", "activity", "activity", "activity", "reader", "reader")
+PRODUCERS: Final = ("graph", "graph", "activity", "activity", "activity", "reader", "reader", "ruler")
+
+RULES_GO_TO = (ROUTED, ACTIVITIES)
 
 Records = list[tuple[str, int, bytes]]
 
@@ -28,8 +32,8 @@ Records = list[tuple[str, int, bytes]]
 class Workload:
     """Makes operations. `entities` grows as they are made, before they are posted: others may act on them early."""
 
-    def __init__(self, random: Random, partitions: int, store: SimStore) -> None:
-        self.random, self.partitions, self.store = random, partitions, store
+    def __init__(self, random: Random, partitions: int, store: MemoryStore, clock: Callable[[], int]) -> None:
+        self.random, self.partitions, self.store, self.clock = random, partitions, store, clock
         self.entities: list[str] = []
         self.on_their_way: set[frozenset[str]] = set()
         """Pairs with a change that went the long way; until it is there nothing else happens between the two."""
@@ -41,6 +45,7 @@ class Workload:
         """Comments that their author will delete at once."""
         self.liked: dict[tuple[str, str], bool] = {}
         self._ids = 0
+        self._version = FIRST.version
 
     def next(self, role: str, number: int) -> Op | None:
         """The next thing that producer `number` among those of its role does; None if there is nothing to do."""
@@ -99,7 +104,8 @@ class Workload:
         if sort < 0.40:
             return self._made(self._new("comment", user, entity))
         if sort < 0.48:
-            return self._op("mention", user, entity, mentions=tuple(random.sample(USERS, 2)))
+            mentions = tuple(random.sample(USERS, 2))
+            return self._op("mention", user, entity, mentions=mentions, expires_at=self._expires_at())
         if sort < 0.54:
             return self._delete(entity)
         i = self.entities.index(entity)
@@ -109,7 +115,17 @@ class Workload:
         if on and random.random() < 0.5:
             return None
         self.liked[user, entity] = not on
-        return self._op("unlike" if on else "like", user, entity)
+        if on:
+            return self._op("unlike", user, entity)
+        return self._op("like", user, entity, expires_at=self._expires_at())
+
+    def _expires_at(self) -> int | None:
+        """When a new activity expires: mostly never; else before it is said, while it is on its way, or long after."""
+        random = self.random
+        if random.random() < 0.75:
+            return None
+        first, last = random.choice(((-2_000, 0), (0, 3_000), (90_000, 400_000), (10_000_000, 20_000_000)))
+        return self.clock() + random.randint(first, last)
 
     def _new(self, kind: str, user: str, target: str | None) -> Op:
         entity = f"{kind[0]}{len(self.entities)}"
@@ -118,7 +134,8 @@ class Workload:
         self.owner[entity] = user
         if kind == "comment" and self.random.random() < 0.35:
             self.regretted.append(self.random.choice((entity, target or entity)))
-        return self._op(kind, user, entity, target=target, mentions=mentions)
+        more = {"target": target, "mentions": mentions, "expires_at": self._expires_at()}
+        return self._op(kind, user, entity, **more)
 
     def _made(self, op: Op) -> Op | None:
         """Sometimes the others hear of the entity before it is there."""
@@ -152,16 +169,29 @@ class Workload:
         ids, seqs = tuple(bodies[row.body].id for row in some), tuple(row.seq for row in some)
         return self._op("mark", user, verb=verb, ids=ids, seqs=seqs)
 
+    # What the site declares
+
+    def _ruler(self, number: int) -> Op | None:
+        if self.random.random() < 0.85:
+            return None
+        self._version += 1
+        return self._op("rules", "site", rules=changed(self.random, self._version))
+
     # As records
 
     def records(self, op: Op) -> Records:
-        """What is appended where."""
+        """What is appended where, one after the other."""
         item = self.item(op)
+        if isinstance(item, Rules):  # all shards have them before a command can name them
+            value, partitions = encode(item), range(self.partitions)
+            return [(topic, partition, value) for topic in RULES_GO_TO for partition in partitions]
         if isinstance(item, Activity):
             return [(ACTIVITIES, partition_of(op.target or op.object, self.partitions), encode(item))]
         return [(ROUTED, partition, encode(copy)) for partition, copy in placed(item, self.partitions)]
 
-    def item(self, op: Op) -> Activity | Change:
+    def item(self, op: Op) -> Activity | Change | Rules:
+        if op.rules is not None:
+            return Rules(op.rules.version, FOLD_VERSION, source(op.rules), op.invoked_ms)
         if op.long_way or op.kind in ("post", "comment", "like", "unlike", "mention", "delete"):
             return Activity(
                 op.id,
@@ -171,6 +201,7 @@ class Workload:
                 target=op.target,
                 scope=op.scope,
                 mentions=list(op.mentions),
+                expires_at=op.expires_at,
             )
         change = Change(
             op.id, op.kind, op.user, object=op.object or None, aspect=op.aspect, verb=op.verb, up_to=op.up_to

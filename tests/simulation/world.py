@@ -44,6 +44,8 @@ class SimLog(MemoryLog):
         self.times: dict[tuple[str, int, int], tuple[int, tuple[int, int]]] = {}
         """(topic, partition, offset) → (turn, what its writer saw of `notices` when it opened)"""
         self.moved: list[Moved] = []
+        self.trimmed: dict[tuple[str, int], list[Record]] = {}
+        """What is there no more, for those who judge afterwards."""
 
     def _stage(self) -> tuple[Task, str]:
         task = self.scheduler.task
@@ -132,13 +134,27 @@ class SimLog(MemoryLog):
         end: int = at_once(super().end(topic, partition))
         return end
 
+    def start_now(self, topic: str, partition: int) -> int:
+        start: int = at_once(super().start(topic, partition))
+        return start
+
+    def trim_now(self, topic: str, partition: int, before: int) -> None:
+        kept: list[Record] = at_once(super().read(topic, partition, 0, 1 << 62))
+        gone = [record for record in kept if record.offset < before]
+        self.trimmed.setdefault((topic, partition), []).extend(gone)
+        at_once(super().trim(topic, partition, before))
+
     def records_now(self, topic: str, partition: int) -> list[Record]:
-        records: list[Record] = at_once(super().read(topic, partition, 0, 1 << 62))
-        return records
+        """All that was ever there."""
+        kept: list[Record] = at_once(super().read(topic, partition, 0, 1 << 62))
+        return self.trimmed.get((topic, partition), []) + kept
 
 
 class SimSnapshots(MemorySnapshots):
-    """One worker's folder. `foreign` makes the state of another log, as a folder copied from elsewhere would have."""
+    """The folder of one worker, or of all. `foreign` makes the state of another log, as one copied from elsewhere has.
+
+    Of two that are kept one may be lost; also both, where the log is whole.
+    """
 
     def __init__(self, scheduler: Scheduler, faults: Faults, log: SimLog, foreign: Any) -> None:
         super().__init__()
@@ -153,16 +169,19 @@ class SimSnapshots(MemorySnapshots):
         self.log.moved.append(Moved(self.scheduler.time, "saved", stage, partition, snapshot.offset))
         await self.scheduler.at("saved")
 
+    def older(self, stage: str, partition: int) -> int:
+        """Offset up to which the log is not needed, whichever of the two snapshots is lost."""
+        kept = self._kept.get((stage, partition), [])
+        return min(snapshot.offset for snapshot in kept) if len(kept) > 1 else -1
+
     async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
         await self.scheduler.at("candidates")
         found: list[Snapshot] = at_once(super().candidates(stage, partition))
-        strikes, end = (
-            self.faults.strikes,
-            self.log.end_now(ACTIVITIES if stage == "route" else ROUTED, partition),
-        )
-        if found and strikes("snapshot missing", stage):
+        topic, strikes = ACTIVITIES if stage == "route" else ROUTED, self.faults.strikes
+        end, least = self.log.end_now(topic, partition), int(self.log.start_now(topic, partition) > 0)
+        if len(found) > least and strikes("snapshot missing", stage):
             found = found[1:]
-        if found and strikes("snapshot torn", stage):
+        if len(found) > least and strikes("snapshot torn", stage):
             torn = found[0].state[: self.faults.random.randrange(len(found[0].state))]
             found = [Snapshot(stage, partition, found[0].offset, FOLD_VERSION, IDENTITY, torn), *found[1:]]
         if end > 2 and strikes("snapshot foreign", stage):
@@ -210,10 +229,12 @@ class SimStore(MemoryStore):
         await self.scheduler.at("positions")
         return dict(self._positions)
 
-    def fall_behind(self, partition: int) -> None:
-        """The position is one that was stored before; the rows stay as they are."""
+    def position_now(self, partition: int) -> int:
+        return self._positions.get(partition, -1)
+
+    def fall_behind(self, partition: int, least: int) -> None:
+        """The position is one that was stored before, and is still in the log; the rows stay as they are."""
         now = self._positions.get(partition, -1)
         if now >= 0 and self.faults.strikes("store behind", "projector"):
-            self._positions[partition] = self.faults.random.choice(
-                [at for at in self.stood[partition] if at <= now]
-            )
+            stood = [at for at in self.stood.get(partition, ()) if least <= at <= now]
+            self._positions[partition] = self.faults.random.choice(stood or [now])
