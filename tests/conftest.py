@@ -1,12 +1,14 @@
-"""Says at the end how long each part of the tests took."""
+"""Says at the end how long each part of the tests took, and lets no test refuse a snapshot unnoticed."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import structlog
+
+from fanbell.streams import replica
 
 _SECONDS: Final[defaultdict[str, float]] = defaultdict(float)
 _TESTS: Final[defaultdict[str, int]] = defaultdict(int)
@@ -17,6 +19,37 @@ def _logs_as_they_come() -> Iterator[None]:
     """A test that sets up logging leaves none of it to the next: its stderr is gone by then."""
     yield
     structlog.reset_defaults()
+
+
+class _Listening:
+    """A logger that keeps what it is warned of, and passes everything on."""
+
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+        self.warned: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.logger, name)
+
+    def warning(self, event: str, **more: Any) -> None:
+        self.warned.append((event, more))
+        self.logger.warning(event, **more)
+
+
+@pytest.fixture(autouse=True)
+def _snapshots_are_taken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A state that cannot be loaded is folded from the log again, so nothing else in a test would show it.
+
+    Those marked `refuses_snapshots` may. What a process of its own logs is not heard here.
+    """
+    listening = _Listening(replica.logger)
+    monkeypatch.setattr(replica, "logger", listening)
+    yield
+    refused = [more for event, more in listening.warned if event == "snapshot_refused"]
+    if request.node.get_closest_marker("refuses_snapshots") is None:
+        assert not refused, (
+            "a snapshot was refused; mark the test with refuses_snapshots if that is its point"
+        )
 
 
 def part_of(nodeid: str) -> str:

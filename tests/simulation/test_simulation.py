@@ -13,6 +13,8 @@ from tests.simulation.planting import MUTANTS
 from tests.simulation.run import Summary, run, seeds_to_find, told
 from tests.simulation.simulate import simulate
 
+pytestmark = pytest.mark.refuses_snapshots  # torn ones; the simulation itself says if another one is
+
 SEEDS: Final = 200
 EMBEDDED_SEEDS: Final = 80
 PARTS: Final = 5  # so that the seeds spread over the tests' processes
