@@ -24,7 +24,7 @@ from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
 from fanbell.edge.tally import Tally
-from fanbell.projections.apply import change_of, profile_of
+from fanbell.projections.apply import change_of, expiry, profile_of
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
 from fanbell.projections.store import Row, StoreFailed
 from fanbell.schemas.codec import content_of
@@ -246,11 +246,16 @@ class Hub:
         told = entry.told
         changed = feed.tally.take(told)
         if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
-            expires_ms = content_of(told.content).expires_at
-            if expires_ms is not None and expires_ms <= time.time() * 1000:
-                return  # no page shows it
+            expires_ms = expiry(content_of(told.content), self._keep_age_ms)
+            gone: Frame | None = None
+            if expires_ms is not None and expires_ms <= time.time() * 1000:  # no page shows it
+                if isinstance(told, Notice):
+                    return
+                gone = frames.retract(
+                    told.id, self.cursor(told.seq), told.seq
+                )  # nor what the group was before
             for link in list(feed.links):  # one that is too slow leaves
-                link.tell(self.notification(entry, link.locale))
+                link.tell(gone or self.notification(entry, link.locale))
                 link.count()
         elif changed:
             feed.waiting = deque()

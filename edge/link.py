@@ -213,7 +213,16 @@ class SocketLink:
         frame = self._counts_frame(self.feed, now_ms)
         if frame is not None:
             self.write((frame,))
-        self._watch_expiry(now_ms)
+
+    def watch_expiry(self, now_ms: int) -> None:
+        """Count again when the next row expires: no record tells of it."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        expires_ms = self.feed.tally.expires_ms(now_ms) if self.feed is not None else None
+        if expires_ms is not None:
+            delay_s = min((expires_ms - now_ms) / 1000 + 0.001, TIMER_MAX_S)
+            self._expiry = asyncio.get_running_loop().call_later(delay_s, self.count)
 
     def _counts_due(self) -> Frame | None:
         """The counters, if none were sent for so long that they may go out at once."""
@@ -224,6 +233,7 @@ class SocketLink:
 
     def _counts_frame(self, feed: Feed, now_ms: int) -> Frame | None:
         """The counters of `feed`, if they are not those that were sent last."""
+        self.watch_expiry(now_ms)
         counts = feed.tally.counts(now_ms)
         if counts == self._counts:
             return None
@@ -249,16 +259,6 @@ class SocketLink:
     def abort(self) -> None:
         """Drop the connection without another word."""
         self._connection.transport.abort()
-
-    def _watch_expiry(self, now_ms: int) -> None:
-        """Count again when the next row expires: no record tells of it."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        expires_ms = self.feed.tally.expires_ms(now_ms) if self.feed is not None else None
-        if expires_ms is not None:
-            delay_s = min((expires_ms - now_ms) / 1000 + 0.001, TIMER_MAX_S)
-            self._expiry = asyncio.get_running_loop().call_later(delay_s, self.count)
 
     def _pong(self, ref: str | None) -> None:
         """Answer, with how far the session has come: what the partition had for others makes its cursor grow too."""

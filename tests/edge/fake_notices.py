@@ -50,13 +50,13 @@ class FakeNotices:
         return told
 
     async def update(
-        self, user: str, id_: str, prev: int = -1, *, announces: bool = True, count: int = 1
+        self, user: str, id_: str, prev: int = -1, *, announces: bool = True, count: int = 1, **more: Any
     ) -> Update:
         """Tell `user` of the group `id_`, shown at `prev` before."""
         seq = self.next_seq(user)
         told = Update(
             0, 0, -1, -1, seq, id_, "like", seq if announces else prev, prev, announces, count, ["bob"], NOW_MS,
-            content(f"{id_}:{seq}", "like", "bob"), [user],
+            content(f"{id_}:{seq}", "like", "bob", **more), [user],
         )  # fmt: skip
         await self.tell(user, told)
         return told

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -505,6 +506,40 @@ async def test_what_has_expired_is_not_told() -> None:
         await server.backend.notice(["ana"], "in time")
 
         assert (await client.hear("notification"))["item"]["id"] == "in time"
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_row_that_expires_leaves_the_badge(live: bool) -> None:
+    """
+    The badge goes down when a row's time is over, though no record says so, whether it came live or was there before.
+    """
+    soon_ms = int(time.time() * 1000) + 700
+    async with running() as server:
+        if not live:
+            await server.backend.notice(["ana"], "n", expires_at=soon_ms)
+        async with server.as_user("ana") as client:
+            hello = await client.hear("hello")
+            await client.hear("page")
+            if live:
+                await server.backend.notice(["ana"], "n", expires_at=soon_ms)
+                await client.hear("notification")
+                assert (await client.hear("counts"))["unread"] == 1
+            else:
+                assert hello["counts"]["unread"] == 1
+            assert (await client.hear("counts"))["unread"] == 0
+
+
+async def test_a_group_whose_news_has_expired_goes() -> None:
+    """
+    A row that moved to the front with an activity whose time is over shows nowhere, nor does what it was before.
+    """
+    async with running() as server, server.as_user("ana") as client:
+        await client.hear("page")
+        before = await server.backend.update("ana", "g")
+        await client.hear("notification")
+        await server.backend.update("ana", "g", before.row_seq, count=2, expires_at=1)
+
+        assert (await client.hear("retract"))["id"] == "g"
 
 
 async def test_the_cursor_grows_while_others_are_told() -> None:

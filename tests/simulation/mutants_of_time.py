@@ -9,7 +9,7 @@ from fanbell.schemas.topics import ACTIVITIES, INTAKE, NOTICES, ROUTED
 from fanbell.streams.core import hears
 from fanbell.streams.core.fold import Versions
 from fanbell.streams.core.route import Route
-from fanbell.streams.embedded import Runner
+from fanbell.streams.folds import Folds
 from fanbell.streams.log import Log
 from tests.simulation import workload
 from tests.simulation.cluster import Cluster
@@ -96,7 +96,7 @@ def notices_trimmed_past_the_inbox() -> list[Patch]:
 
 @embedded_mutant
 def log_trimmed_past_the_older_snapshot() -> list[Patch]:
-    trim = Runner._trim
+    trim = Folds._trim
 
     async def hasty(self: Any, log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> None:
         saved: Mapping[tuple[str, int], int] = {
@@ -104,16 +104,16 @@ def log_trimmed_past_the_older_snapshot() -> list[Patch]:
         }
         await trim(self, log, topic, partition, before_ms, saved.get((topic, partition), at_most))
 
-    return [(Runner, "_trim", hasty)]
+    return [(Folds, "_trim", hasty)]
 
 
 @embedded_mutant
 def intake_trimmed_past_what_was_taken() -> list[Patch]:
-    first_after = Runner._first_after
+    first_after = Folds._first_after
 
     async def hasty(log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> int:
         if topic == INTAKE:
             at_most = await log.end(topic, partition)
         return await first_after(log, topic, partition, before_ms, at_most)
 
-    return [(Runner, "_first_after", staticmethod(hasty))]
+    return [(Folds, "_first_after", staticmethod(hasty))]

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from fanbell.projections.store import StoreFailed
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode, encode
-from fanbell.schemas.records import Rules, Told
+from fanbell.schemas.records import Rules, Tick, Told
 from fanbell.schemas.topics import ACTIVITIES, INTAKE, NOTICES, ROUTED
 from fanbell.streams.core import fan_out, fold, route
 from fanbell.streams.core.kinds import FOLD_VERSION
@@ -212,8 +212,8 @@ class Process:
             records = at_once(self.intake.read(INTAKE, 0, runner.position, random.randint(1, 20)))
             if records:
                 at_once(runner.run(records, random.choice((1, 50, 1 << 30)), 60.0))
-            if random.random() < 0.2:
-                at_once(runner.tick(self.now_ms))
+            if random.random() < 0.2 and runner.due(self.now_ms):
+                self._put(Tick(self.now_ms))
             if random.random() < 0.1:
                 self._save(runner)
             if self.faults.strikes("made durable", "between batches"):
@@ -222,7 +222,9 @@ class Process:
                 self._trim(runner)
             self.faults.calm = len(self.ops) >= OPS and not self.workload.owed and not records
         self.now_ms += 10_000
-        at_once(runner.tick(self.now_ms))
+        self._put(Tick(self.now_ms))
+        while records := at_once(self.intake.read(INTAKE, 0, runner.position, 1_000)):
+            at_once(runner.run(records, 1 << 30, 60.0))
 
     def _save(self, runner: Runner) -> None:
         self.file.make_durable()
