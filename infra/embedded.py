@@ -187,7 +187,9 @@ class Embedded:
         runner = self._runner
         ticked = time.monotonic()
         while True:
-            records = run(self._intake_log.read(INTAKE, 0, runner.position, BATCH_RECORDS))
+            records = self._intake.recent(runner.position, BATCH_RECORDS) or run(
+                self._intake_log.read(INTAKE, 0, runner.position, BATCH_RECORDS)
+            )
             if records:
                 self._batch(runner, records)
             self._well()

@@ -8,19 +8,22 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
 from fanbell.edge.backend import Unavailable
 from fanbell.schemas.topics import INTAKE
-from fanbell.streams.log import Entry, LogFailed
+from fanbell.streams.log import Entry, LogFailed, Record
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.sqlite import DatabaseFailed, open_database, transaction
 
 COMMIT_ENTRIES_MAX: Final = (
     20_000  # records in one commit: tens of MB at most, so that nobody waits long behind it
 )
+
+RECENT_BYTES_MAX: Final = 32 * 1024 * 1024  # kept in memory for the runner; beyond, it reads the file
 
 _GONE: Final = "CREATE TABLE IF NOT EXISTS dead_gone (place INTEGER PRIMARY KEY)"
 
@@ -51,6 +54,9 @@ class Intake:
         self._wake = threading.Condition()
         self._stopping = False
         self._last_ms = 0
+        self._recent: deque[list[Record]] = deque()
+        self._recent_bytes = 0
+        self._recent_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._thread.start()
 
@@ -70,6 +76,31 @@ class Intake:
             self._jobs.append(job)
             self._wake.notify()
         return job.done
+
+    def recent(self, offset: int, at_most: int) -> list[Record]:
+        """Durable records from `offset` on, as `Log.read` gives them, if they are still in memory; else none.
+
+        Those before `offset` are let go: there is one reader, and it goes forward.
+        """
+        found: list[Record] = []
+        with self._recent_lock:
+            while self._recent and self._recent[0][-1].offset < offset:
+                self._recent_bytes -= _bytes(self._recent.popleft())
+            if self._recent and self._recent[0][0].offset <= offset:
+                for records in self._recent:
+                    found += records[max(0, offset - records[0].offset) :]
+                    if len(found) >= at_most:
+                        break
+        return found[:at_most]
+
+    def _remember(self, first: int, entries: Sequence[Entry]) -> None:
+        records = [Record(first + i, entry.value, entry.timestamp_ms) for i, entry in enumerate(entries)]
+        if records:
+            with self._recent_lock:
+                self._recent.append(records)
+                self._recent_bytes += _bytes(records)
+                while self._recent_bytes > RECENT_BYTES_MAX:
+                    self._recent_bytes -= _bytes(self._recent.popleft())
 
     def trim(self, before: int) -> None:
         """Forget the records below `before`, soon; failing is no harm, there will be another time."""
@@ -123,6 +154,7 @@ class Intake:
             self._connection.executemany("INSERT OR IGNORE INTO dead_gone VALUES (?)", places)
             if (before := max(job.trim for job in jobs)) > 0:
                 run(self._log.trim(INTAKE, 0, before))
+        self._remember(first, entries)
         self.end = first + len(entries)
         self.gone.update(place for (place,) in places)
         self._appended()
@@ -130,6 +162,10 @@ class Intake:
         for job in jobs:
             at += len(job.values)
             job.done.set_result(at)
+
+
+def _bytes(records: Sequence[Record]) -> int:
+    return sum(len(record.value) for record in records)
 
 
 def run(coroutine: Any) -> Any:

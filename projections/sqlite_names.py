@@ -5,7 +5,7 @@ is to be thrown away.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from fanbell.projections.sqlite_reader import json_text
 from fanbell.projections.sqlite_tables import USERS_MAX
 from fanbell.projections.store import StoreFailed
+from fanbell.streams.sqlite import put_rows
 
 NAMES_CACHED: Final = (
     1 << 20
@@ -33,29 +34,26 @@ class Names:
         self._words: dict[str, int] = {}
         self._last = int(connection.execute("SELECT coalesce(max(id), 0) FROM users").fetchone()[0])
 
-    def learn(self, names: Iterable[str], partition: int) -> None:
-        """See to it that `ids` has all of `names`, who live in `partition`."""
-        wanted = set(names)
-        missing = wanted - self.ids.keys()
+    def learn(self, names: Mapping[int, set[str]]) -> None:
+        """See to it that `ids` has all of `names`, by the partition that they live in."""
+        known = self.ids.keys()
+        missing = {name: partition for partition, some in names.items() for name in some - known}
         if not missing:
             return
         if len(self.ids) + len(missing) > NAMES_CACHED:
             self.ids.clear()
-            missing = wanted
+            missing = {name: partition for partition, some in names.items() for name in some}
         text = self._connection.execute(_KNOWN, (json_text(list(missing)),)).fetchone()[0]
-        known = dict(_known_fields.decode(text))
-        new = sorted(missing - known.keys())
+        found = dict(_known_fields.decode(text))
+        new = sorted((partition, name) for name, partition in missing.items() if name not in found)
         if new:
             if self._last + len(new) >= USERS_MAX:
                 raise StoreFailed(f"there are {self._last} users; this store takes at most {USERS_MAX}")
-            numbered = dict(zip(new, range(self._last + 1, self._last + 1 + len(new)), strict=True))
-            self._connection.executemany(
-                "INSERT INTO users VALUES (?, ?, ?)",
-                [(id_, name, partition) for name, id_ in numbered.items()],
-            )
+            rows = [(self._last + i, name, partition) for i, (partition, name) in enumerate(new, 1)]
+            put_rows(self._connection, "INSERT OR ROLLBACK INTO users", rows)
             self._last += len(new)
-            known.update(numbered)
-        self.ids.update(known)
+            found.update((name, id_) for id_, name, _ in rows)
+        self.ids.update(found)
 
     @property
     def last(self) -> int:

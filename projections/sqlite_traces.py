@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Final
 
 from fanbell.schemas.records import Outcome
+from fanbell.streams.sqlite import put_rows
 
 GENERATION_ROWS: Final = 500_000  # 16 bytes each: two generations are 16 MB
 HEARD: Final = 0
@@ -55,11 +56,8 @@ class Traces:
         if self._rows + len(rows) > self._generation_rows:
             self._turn()
         self._rows += len(rows)
-        self._connection.executemany(
-            f"INSERT INTO traces_{self._current} VALUES (?, ?, ?)"  # noqa: S608 - 0 or 1
-            " ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            rows,
-        )
+        head = f"INSERT INTO traces_{self._current}"
+        put_rows(self._connection, head, rows, "ON CONFLICT DO UPDATE SET count = count + excluded.count")
 
     def _turn(self) -> None:
         self._current = 1 - self._current

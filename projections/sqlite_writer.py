@@ -6,6 +6,7 @@ partition has enough to trim. That never shows: a row beyond the newest `keep` c
 above it is retracted, so a retraction first trims the inboxes that it touches.
 """
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from fanbell.projections.sqlite_traces import Traces
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.codec import content_of
 from fanbell.schemas.records import Change, Mark, Notice, Outcome, Retraction, Told, Update, Wish
+from fanbell.streams.sqlite import put_rows
 
 TRIM_ROWS: Final = (
     20_000  # of one partition: enough that rows trimmed together show the same bodies; 20 ms of work
@@ -33,9 +35,8 @@ _PAIR: Final = f"value >> {SHIFT}, value & {SEQ_MAX}"
 _INSERT: Final = f"""
 INSERT OR ROLLBACK INTO inbox (user, seq, changed_later, flags, kind, scope, expires, body_later)
 SELECT {_PAIR}, ?2, ?3, ?4, ?5, ?6, ?2 FROM json_each(?1)"""  # noqa: S608 - constants only
-_INSERT_BODY: Final = (
-    "INSERT INTO bodies (id, refs, note, reason, grouped, content) VALUES (?, ?, ?, ?, ?, ?)"
-)
+_INSERT_BODIES: Final = "INSERT OR ROLLBACK INTO bodies (id, refs, note, reason, grouped, content)"
+_POSITIONS: Final = "SELECT json_group_array(json_array(partition, position)) FROM positions"
 _RELEASE: Final = f"""
 UPDATE bodies SET refs = refs - gone.rows FROM (
     SELECT (?2 << {SHIFT}) | (i.seq + i.body_later) AS id, count(*) AS rows
@@ -62,13 +63,13 @@ BodyFields = tuple[int, int, str, int, str | None, bytes]
 
 
 class Gathered:
-    """What one partition's records ask for and is not written yet."""
+    """What records ask for and is not written yet."""
 
     def __init__(self) -> None:
-        self.fresh: defaultdict[Place, list[int]] = defaultdict(list)
-        """New rows, as (user, seq) pairs, by kind, scope and expiry."""
-        self.gone: list[int] = []
-        """Rows that moved away from their old place, likewise."""
+        self.fresh: defaultdict[tuple[int, Place], list[int]] = defaultdict(list)
+        """New rows, as (user, seq) pairs, by partition, and kind, scope and expiry."""
+        self.gone: defaultdict[int, list[int]] = defaultdict(list)
+        """Rows that moved away from their old place, by partition."""
         self.bodies: list[BodyFields] = []
 
 
@@ -96,27 +97,28 @@ class Writer:
         self.positions = self._stored_positions()
 
     def _stored_positions(self) -> dict[int, int]:
-        return dict(self._execute("SELECT partition, position FROM positions").fetchall())
+        return dict(json.loads(self._execute(_POSITIONS).fetchone()[0]))
 
     def apply(self, batches: Mapping[int, Sequence[Told]], positions: Mapping[int, int]) -> None:
         """As `Store.apply` says, but raises sqlite3.Error; whoever called must then roll back."""
         if self._stale or self._stored_positions() != self.positions:
             self.forget()
         self._stale = True  # until all of it is done
-        for partition, records in batches.items():
-            if positions[partition] > self.positions.get(partition, -1):
-                self._apply(partition, records)
+        moved = {p: at for p, at in positions.items() if at > self.positions.get(p, -1)}
+        news = {p: records for p, records in batches.items() if p in moved}
+        changes = self._learn_names(news)
+        for partition, records in news.items():
+            self._apply(partition, records, changes)
+        self._flush()
         self._traces.flush(self._names.word)
         self._lists.flush()
         for partition, users in self._held.due():
             self._trim(partition, users)
-        moved = {p: at for p, at in positions.items() if at > self.positions.get(p, -1)}
-        self._connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", list(moved.items()))
+        put_rows(self._connection, "INSERT OR REPLACE INTO positions", list(moved.items()))
         self.positions.update(moved)
         self._stale = False
 
-    def _apply(self, partition: int, records: Sequence[Told]) -> None:
-        changes = self._learn_names(partition, records)
+    def _apply(self, partition: int, records: Sequence[Told], changes: Iterator[Change]) -> None:
         for record in records:
             kind = type(record)
             if kind is Notice:
@@ -128,27 +130,30 @@ class Writer:
             elif kind is Wish:
                 self._lists.change(next(changes), self._names.ids)
             elif kind is Mark:
-                self._mark(partition, record)  # type: ignore[arg-type]
+                self._mark(record)  # type: ignore[arg-type]
             elif kind is Retraction:
                 self._retract(partition, record)  # type: ignore[arg-type]
-        self._flush(partition)
 
-    def _learn_names(self, partition: int, records: Sequence[Told]) -> Iterator[Change]:
-        """Number every user of `partition` that `records` are about; the changes in them, in order."""
-        names: set[str] = set()
-        changes = []
-        for record in records:
-            kind = type(record)
-            if kind is Notice or kind is Update or kind is Retraction:
-                names.update(record.recipients)  # type: ignore[union-attr]
-            elif kind is Mark:
-                names.add(record.user)  # type: ignore[union-attr]
-            elif kind is Wish:
-                changes.append(meaning.change_of(record))  # type: ignore[arg-type]
-                names.update(self._lists.owners(changes[-1]))
-        if records and records[-1].seq > SEQ_MAX:
-            raise StoreFailed(f"partition {partition} is past {SEQ_MAX} notices, the most this store takes")
-        self._names.learn(names, partition)
+    def _learn_names(self, batches: Mapping[int, Sequence[Told]]) -> Iterator[Change]:
+        """Number every user that the records are about; the changes in them, in order."""
+        changes: list[Change] = []
+        wanted: dict[int, set[str]] = {}
+        for partition, records in batches.items():
+            names = wanted[partition] = set()
+            for record in records:
+                kind = type(record)
+                if kind is Notice or kind is Update or kind is Retraction:
+                    names.update(record.recipients)  # type: ignore[union-attr]
+                elif kind is Mark:
+                    names.add(record.user)  # type: ignore[union-attr]
+                elif kind is Wish:
+                    changes.append(meaning.change_of(record))  # type: ignore[arg-type]
+                    names.update(self._lists.owners(changes[-1]))
+            if records and records[-1].seq > SEQ_MAX:
+                raise StoreFailed(
+                    f"partition {partition} is past {SEQ_MAX} notices, the most this store takes"
+                )
+        self._names.learn(wanted)
         self._held.grow(self._names.last)
         return iter(changes)
 
@@ -173,7 +178,7 @@ class Writer:
         content, recipients, seq = notice.content, notice.recipients, notice.seq
         note, place = self._shapes.get(content) or self._shape(content)
         gathered, ids, count = self._gathered, self._names.ids, len(recipients)
-        gathered.fresh[place] += [ids[user] << SHIFT | seq for user in recipients]
+        gathered.fresh[partition, place] += [ids[user] << SHIFT | seq for user in recipients]
         reason = self._names.word(notice.reason)
         gathered.bodies.append((partition << SHIFT | seq, count, note, reason, None, content))
         self._traces.heard(note, count)
@@ -181,30 +186,32 @@ class Writer:
     def _update(self, partition: int, update: Update) -> None:
         _, place = self._shapes.get(update.content) or self._shape(update.content)
         if update.announces:
-            self._gathered.fresh[place] += self._pairs(update.recipients, update.row_seq)
+            self._gathered.fresh[partition, place] += self._pairs(update.recipients, update.row_seq)
             self._gathered.bodies.append(self._body(partition, update, len(update.recipients)))
             if update.prev_row_seq != -1:
-                self._gathered.gone += self._pairs(update.recipients, update.prev_row_seq)
+                self._gathered.gone[partition] += self._pairs(update.recipients, update.prev_row_seq)
             return
-        self._flush(partition)
+        self._flush()
         pairs = self._pairs(update.recipients, update.row_seq)
         if update.prev_row_seq == -1:
-            rows = self._insert(partition, pairs, meaning.RESTORED_FLAGS, update.seq - update.row_seq, place)
+            rows = len(pairs)
+            self._insert(pairs, meaning.RESTORED_FLAGS, update.seq - update.row_seq, place)
+            self._held.add(partition, [pair >> SHIFT for pair in pairs])
         else:
             text = json_text(pairs)
             self._execute(_RELEASE, (text, partition))
             rows = self._execute(_CORRECT, (text, update.seq, *place)).rowcount
             self._execute(_DELETE_BODIES)
         if rows:
-            self._execute(_INSERT_BODY, self._body(partition, update, rows))
+            put_rows(self._connection, _INSERT_BODIES, [self._body(partition, update, rows)])
 
     def _body(self, partition: int, update: Update, rows: int) -> BodyFields:
         grouped = json_text((update.count, update.created_ms, update.actors[: meaning.ACTORS_SHOWN]))
         reason = self._names.word(update.reason)
         return (partition << SHIFT | update.seq, rows, update.id, reason, grouped, update.content)
 
-    def _mark(self, partition: int, mark: Mark) -> None:
-        self._flush(partition)
+    def _mark(self, mark: Mark) -> None:
+        self._flush()
         user = self._names.ids[mark.user]
         sets, clears = meaning.MARKS[mark.verb]
         if mark.up_to is None:
@@ -213,30 +220,32 @@ class Writer:
             self._execute(_MARK_UP_TO, (user, sets, clears, mark.seq, mark.up_to))
 
     def _retract(self, partition: int, retraction: Retraction) -> None:
-        self._flush(partition)
+        self._flush()
         ids = self._names.ids
         doubtful = self._held.doubtful(ids[user] for user in retraction.recipients)
         if doubtful:
             self._trim(partition, doubtful)
         self._delete(partition, self._pairs(retraction.recipients, retraction.row_seq))
 
-    def _flush(self, partition: int) -> None:
+    def _flush(self) -> None:
         """Write what was gathered: bodies, new rows, and only then the old places of those that moved."""
         gathered = self._gathered
         if gathered.bodies:
             self._gathered = Gathered()
-            self._connection.executemany(_INSERT_BODY, gathered.bodies)
-            for place, pairs in gathered.fresh.items():
-                self._insert(partition, pairs, 0, 0, place)
-            if gathered.gone:
-                self._delete(partition, gathered.gone)
+            put_rows(self._connection, _INSERT_BODIES, gathered.bodies)
+            by_place: defaultdict[Place, list[int]] = defaultdict(list)
+            for (partition, place), pairs in gathered.fresh.items():
+                by_place[place] += pairs
+                self._held.add(partition, [pair >> SHIFT for pair in pairs])
+            for place, pairs in by_place.items():
+                self._insert(pairs, 0, 0, place)
+            for partition, pairs in gathered.gone.items():
+                self._delete(partition, pairs)
 
-    def _insert(self, partition: int, pairs: list[int], flags: int, later: int, place: Place) -> int:
-        """Insert rows that changed, and whose bodies were told, `later` than their seq; how many."""
+    def _insert(self, pairs: list[int], flags: int, later: int, place: Place) -> None:
+        """Insert rows that changed, and whose bodies were told, `later` than their seq."""
         pairs.sort()  # neighbours in the table one after the other: a third faster
         self._execute(_INSERT, (json_text(pairs), later, flags, *place))
-        self._held.add(partition, [pair >> SHIFT for pair in pairs])
-        return len(pairs)
 
     def _delete(self, partition: int, pairs: list[int]) -> None:
         """Delete rows, those that are there, and the bodies that no row shows any more."""

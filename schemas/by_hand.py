@@ -107,8 +107,8 @@ def update_bytes(numbers: bytes, update: Update, packed: list[bytes]) -> bytes:
     )  # fmt: skip
 
 
-def command_bytes(origin: bytes, ask: bytes) -> bytes:
-    """A Command from its first five fields and its Ask, both in Avro binary."""
+def command_bytes(origin: bytes, ask: bytes = b"") -> bytes:
+    """A Command from its first five fields and its Ask, both in Avro binary; of some of these, what it begins with."""
     return _COMMAND + origin + ask
 
 

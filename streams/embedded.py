@@ -51,8 +51,8 @@ class Keeper:
         """Append what was made, project it, and remember how far `intake` was taken: all of it or nothing."""
         batches: Batches = {}
         with self._transaction():
-            for (topic, partition, entries), end in zip(work.outputs, work.ends, strict=True):
-                first = await self.log.append(topic, partition, entries)
+            firsts = await self.log.append_all(work.outputs)
+            for (topic, partition, entries), end, first in zip(work.outputs, work.ends, firsts, strict=True):
                 assert end in (-1, first + len(entries)), "the log and the replica count alike"
                 if topic == NOTICES:
                     told = [told_of(entry.value) for entry in entries]

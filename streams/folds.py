@@ -15,7 +15,7 @@ from msgspec import Struct
 from fanbell.schemas.codec import activity_of, decode, encode, kind_of_record
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Rules, Tick
-from fanbell.schemas.topics import ACTIVITIES, INTAKE, NOTICES, ROUTED
+from fanbell.schemas.topics import ACTIVITIES, DEAD, INTAKE, NOTICES, ROUTED
 from fanbell.streams.core.changes import placed
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import effective_ms
@@ -25,6 +25,7 @@ from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshots
 
 INTAKE_GROUP: Final = "fanbell.intake"
+_FOLDED: Final = (ROUTED, ACTIVITIES)
 
 
 class Work(Struct):
@@ -50,7 +51,7 @@ class Folds:
         """Offset in `intake` of the next record to take."""
         self.clock_ms = 0
         """The latest fold time of any partition."""
-        self._new: dict[tuple[str, int], list[Entry]] = {}
+        self._new: dict[str, list[list[Entry]]] = {}
 
     @property
     def replicas(self) -> list[Replica[Any]]:
@@ -95,7 +96,7 @@ class Folds:
         """
         until = time.monotonic() + seconds
         told = self.told + weight
-        self._new = {}
+        self._begin()
         for taken, record in enumerate(records, 1):
             self._take(record)
             self.position = record.offset + 1
@@ -201,25 +202,29 @@ class Folds:
         queue = deque([(topic, partition, value)])
         while queue:
             topic, partition, value = queue.popleft()
-            new = self._new.get((topic, partition))
-            if new is None:
-                new = self._new[topic, partition] = []
-            new.append(Entry(value, timestamp_ms))
-            if topic == ACTIVITIES:
-                replica: Replica[Any] = self.routes[partition]
-            elif topic == ROUTED:
-                replica = self.shards[partition]
-            else:
-                continue
-            outputs = replica.apply(Record(replica.offset + 1, value, timestamp_ms))
-            queue.extend((output.topic, output.partition, output.value) for output in outputs)
+            self._new[topic][partition].append(Entry(value, timestamp_ms))
+            replica: Replica[Any] = (self.routes if topic == ACTIVITIES else self.shards)[partition]
+            for output in replica.apply(Record(replica.offset + 1, value, timestamp_ms)):
+                if output.topic in _FOLDED:
+                    queue.append((output.topic, output.partition, output.value))
+                else:
+                    self._new[output.topic][output.partition].append(Entry(output.value, timestamp_ms))
+
+    def _begin(self) -> None:
+        self._new = {topic: [[] for _ in range(self.partitions)] for topic in (ACTIVITIES, ROUTED, NOTICES)}
+        self._new[DEAD] = [[]]
 
     def _work(self) -> Work:
-        outputs = [(topic, partition, entries) for (topic, partition), entries in self._new.items()]
+        outputs = [
+            (topic, partition, entries)
+            for topic, partitions in self._new.items()
+            for partition, entries in enumerate(partitions)
+            if entries
+        ]
         ends = [self._end(topic, partition) for topic, partition, _ in outputs]
         return Work(outputs, ends, self.position)
 
     def _end(self, topic: str, partition: int) -> int:
-        if topic in (ACTIVITIES, ROUTED):
-            return (self.routes if topic == ACTIVITIES else self.shards)[partition].offset + 1
-        return -1
+        if topic not in _FOLDED:
+            return -1
+        return (self.routes if topic == ACTIVITIES else self.shards)[partition].offset + 1

@@ -71,6 +71,13 @@ class Log(Protocol):
         """
         ...
 
+    async def append_all(self, batches: Sequence[tuple[str, int, Sequence[Entry]]]) -> list[int]:
+        """`append` each (topic, partition, entries), in this order; the first offset of each.
+
+        Not all or nothing, unless the adapter says so: what failed may have been preceded by what did not.
+        """
+        ...
+
     async def read(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:
         """Up to `at_most` records, in order, from `offset` or, if above, `start` on; empty at the end."""
         ...

@@ -68,6 +68,9 @@ class MemoryLog:
         await self.pause("appended", topic, partition)
         return base
 
+    async def append_all(self, batches: Sequence[tuple[str, int, Sequence[Entry]]]) -> list[int]:
+        return [await self.append(topic, partition, entries) for topic, partition, entries in batches]
+
     async def read(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:
         place = self._place(topic, partition)
         await self.pause("read", topic, partition)

@@ -6,15 +6,17 @@ readers with connections of their own.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 APPLICATION_ID: Final = 0x46616E62  # "Fanb", in the file's header: no other program's file is written into
 BUSY_TIMEOUT_MS: Final = 5_000  # a checkpoint or a backup may hold the file this long; longer is said
 CACHE_KIB: Final = 64 * 1024  # the upper pages of about 1 M inboxes; beyond, the system's cache serves
 CHECKPOINT_PAGES: Final = 4_000  # 16 MiB of WAL, so that rows written again and again reach the file once
+ROWS_AT_ONCE: Final = 64  # rows of one statement; more save nothing
+STATEMENTS_CACHED: Final = 512  # one for each number of rows at once
 WAL_KEPT_BYTES: Final = 64 * 1024 * 1024  # a WAL grown by one huge transaction is cut back to this
 
 
@@ -88,6 +90,7 @@ def open_database(
             uri=True,
             isolation_level=None,  # transactions are begun by `transaction`, never behind our back
             timeout=BUSY_TIMEOUT_MS / 1000,
+            cached_statements=STATEMENTS_CACHED,
             check_same_thread=False,  # opened by the main thread, used by the runner's
         )
         _recognise(connection, path, read_only)
@@ -132,6 +135,21 @@ def _set(connection: sqlite3.Connection, synchronous: str, read_only: bool) -> N
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA cell_size_check=ON")  # damage is met as a page is read, not rows later
     connection.execute("PRAGMA trusted_schema=OFF")
+
+
+def put_rows(
+    connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]], tail: str = ""
+) -> None:
+    """Run `head` VALUES (…), (…) … `tail` for `rows`, which have one width. Raises sqlite3.Error.
+
+    In as few steps as can be: the interpreter's lock is let go at each, and where another thread waits for it, it comes
+    back after that one's turn. (`executemany` takes a step for each row.)
+    """
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[at : at + ROWS_AT_ONCE]
+        row = f"({', '.join('?' * len(some[0]))})"
+        values = [value for fields in some for value in fields]
+        connection.execute(f"{head} VALUES {', '.join([row] * len(some))} {tail}", values)
 
 
 def _within(connection: sqlite3.Connection) -> bool:

@@ -47,7 +47,7 @@ from fanbell.streams.core import sets
 from fanbell.streams.core.asked import REASON_BYTES, Asked, Happening, asked_of, happening
 from fanbell.streams.core.changes import fault_of
 from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
-from fanbell.streams.core.graph import Graph
+from fanbell.streams.core.graph import Followers, Graph
 from fanbell.streams.core.groups import Group, Key
 from fanbell.streams.core.hears import Asking, hears
 from fanbell.streams.core.kinds import parse_rules
@@ -82,7 +82,6 @@ class FanOut:
         self.taken = Taken()
         self.last = NONE_YET
         self._last_bytes = pair_bytes(*NONE_YET)
-        self._n_bytes = b""
         self.told = 0
         """Notifications put out since opening; a gauge, no state."""
         self._queued = 0
@@ -94,10 +93,9 @@ class FanOut:
 
     def step(self, record: Record) -> list[Output]:
         self._out, self._n, self._record = [], record.offset, record
-        self._n_bytes = zigzag(record.offset)
         value = record.value
         try:
-            if value[:HEADER_BYTES] == _COMMAND:
+            if value.startswith(_COMMAND):
                 new, at = self.taken.take(value, HEADER_BYTES)
                 if new:
                     self._command(asked_of(value[at:]))
@@ -149,9 +147,9 @@ class FanOut:
             kind = self.versions.get(asked.rules).kinds[what.content.kind]
             audiences = asked.audiences
             if len(audiences) == 1 and audiences[0][1] is not None:
-                self._announce_to_followers(
-                    Asking(what, kind, self.clock_ms), audiences[0][0], audiences[0][1]
-                )
+                followers = self.graph.followers_of(audiences[0][1])
+                if followers is not None:
+                    self._announce_to_followers(Asking(what, kind, self.clock_ms), audiences[0][0], followers)
             elif found := self._audiences(asked):
                 self._announce(Asking(what, kind, self.clock_ms), found)
         elif asked.op == "undo":
@@ -176,11 +174,8 @@ class FanOut:
 
     # Telling
 
-    def _announce_to_followers(self, asking: Asking, reason: str, followed: int) -> None:
+    def _announce_to_followers(self, asking: Asking, reason: str, followers: Followers) -> None:
         """`_announce` where followers are all the audience, as they are for most of what is told."""
-        followers = self.graph.followers_of(followed)
-        if followers is None:
-            return
         hearing, silenced = hears(self.graph, asking, followers.ordinals)
         grouped = asking.kind.groups_by is not None
         if hearing and grouped:
@@ -539,7 +534,7 @@ class FanOut:
     def _stamp(self) -> bytes:
         """n, index, the pair before, seq: what the next record of `notices` begins with."""
         index = len(self._out)
-        pair = self._n_bytes + number(index)
+        pair = zigzag(self._n) + number(index)
         self.seq += 1
         numbers = pair + self._last_bytes + zigzag(self.seq)
         self.last, self._last_bytes = (self._n, index), pair

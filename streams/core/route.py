@@ -86,7 +86,8 @@ class Route:
         self.forgotten = 0
         self._out: list[Output] = []
         self._n = 0
-        self._source = number(partition)
+        self._command = command_bytes(number(partition))
+        """What its commands begin with"""
         self._told: Content | None = None
         """What the command under way tells of."""
 
@@ -481,7 +482,7 @@ class Route:
         for partition in partitions:
             index = len(out)
             pair = this + number(index)
-            value = command_bytes(self._source + pair + asked[partition], data)
+            value = self._command + pair + asked[partition] + data
             asked[partition] = pair
             out.append(Output(ROUTED, partition, value, n, index))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fanbell.schemas.limits import RECORD_BYTES_MAX
-from fanbell.schemas.topics import ACTIVITIES, DEAD, INTAKE, NOTICES
+from fanbell.schemas.topics import ACTIVITIES, DEAD, INTAKE, NOTICES, ROUTED
 from fanbell.streams.log import VALUE_BYTES_MAX, Entry, Log, Record
 from fanbell.streams.log_memory import MemoryLog
 from fanbell.streams.log_sqlite import SqliteLog
@@ -81,6 +81,22 @@ async def test_nothing_appended_returns_the_end(log: Log) -> None:
 
     assert await log.append(NOTICES, 0, []) == 2
     assert await log.end(NOTICES, 0) == 2
+
+
+async def test_several_partitions_at_once(log: Log) -> None:
+    """
+    What is appended to several partitions at once stands in each as if it had been appended there alone.
+    """
+    await log.append(NOTICES, 1, entries("a"))
+
+    firsts = await log.append_all(
+        [(NOTICES, 1, entries("b", "c")), (ROUTED, 0, entries("d")), (NOTICES, 0, [])]
+    )
+
+    assert firsts == [1, 0, 0]
+    assert [record.value for record in await log.read(NOTICES, 1, 0, 10)] == [b"a", b"b", b"c"]
+    assert [record.value for record in await log.read(ROUTED, 0, 0, 10)] == [b"d"]
+    assert await log.append_all([]) == []
 
 
 async def test_a_new_partition_is_empty(log: Log) -> None:
