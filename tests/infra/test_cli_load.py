@@ -24,7 +24,7 @@ from tests.infra.conftest import Run
 from tests.infra.up_process import FANBELL, fanbell_up
 
 T = TypeVar("T")
-POSTS = 15_000
+POSTS = 8_000
 HISTORY = [
     {"id": "f1", "kind": "follow", "actor": "ben", "object": "ana", "occurred_at": "2020-01-01T00:00:00Z"},
     {"id": "p1", "kind": "post", "actor": "ana", "object": "post-1", "occurred_at": "2020-01-02T00:00:00Z"},
