@@ -94,15 +94,15 @@ def outcome_bytes(numbers: bytes, id_: str, heard: int, silenced: list[Silenced]
     return b"".join(parts)
 
 
-def update_bytes(numbers: bytes, update: Update, packed: list[bytes]) -> bytes:
-    """An Update from its first five fields in Avro binary, its others, and packed names instead of its recipients."""
+def update_bytes(numbers: bytes, update: Update, recipients: bytes) -> bytes:
+    """An Update from its first five fields in Avro binary, its others, and its recipients, both too."""
     actors = update.actors
     return b"".join(
         (
             _UPDATE, numbers, pack(update.id), _known(update.reason), zigzag(update.row_seq),
             zigzag(update.prev_row_seq), b"\1" if update.announces else _NULL, zigzag(update.count),
             zigzag(len(actors)) if actors else b"", *map(pack, actors), _NULL,
-            zigzag(update.created_ms), packed_bytes(update.content), recipients_bytes(packed),
+            zigzag(update.created_ms), packed_bytes(update.content), recipients,
         )
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def _notice(value: bytes) -> Notice:
     n, index, prev_n, prev_index, seq, at = _place(value)
     reason, at = _text(value, at)
     content, at = _bytes(value, at)
-    return Notice(n, index, prev_n, prev_index, seq, reason, content, _recipients(value[at:]))
+    return Notice(n, index, prev_n, prev_index, seq, reason, content, recipients_of(value[at:]))
 
 
 def _update(value: bytes) -> Update:
@@ -163,10 +163,10 @@ def _update(value: bytes) -> Update:
     reason, at = _text(value, at)
     row_seq, at = long_at(value, at)
     prev_row_seq, at = long_at(value, at)
-    announces = value[at] == 1
+    announces = _BOOLEANS[value[at]]
     count, at = long_at(value, at + 1)
     actors = []
-    actors_count, at = long_at(value, at)
+    actors_count, at = _count(value, at)
     if actors_count:
         for _ in range(actors_count):
             actor, at = _text(value, at)
@@ -176,7 +176,7 @@ def _update(value: bytes) -> Update:
     content, at = _bytes(value, at)
     return Update(
         n, index, prev_n, prev_index, seq, id_, reason, row_seq, prev_row_seq, announces, count, actors,
-        created_ms, content, _recipients(value[at:]),
+        created_ms, content, recipients_of(value[at:]),
     )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def _outcome(value: bytes) -> Outcome:
     id_, at = _text(value, at)
     heard, at = long_at(value, at)
     silenced = []
-    rules, at = long_at(value, at)
+    rules, at = _count(value, at)
     if rules:
         for _ in range(rules):
             rule, at = _text(value, at)
@@ -227,6 +227,17 @@ def _text(value: bytes, at: int) -> tuple[str, int]:
     return data.decode(), at
 
 
+_BOOLEANS: Final = (False, True)
+
+
+def _count(value: bytes, at: int) -> tuple[int, int]:
+    """Of items in an array's first block, 0 if it has none."""
+    count, at = long_at(value, at)
+    if count < 0:
+        raise IndexError("a block with its size")
+    return count, at
+
+
 def _ended(value: bytes, at: int) -> int:
     """Where an array of one block, whose items ended at `at`, ends."""
     if value[at] != 0:
@@ -234,18 +245,22 @@ def _ended(value: bytes, at: int) -> int:
     return at + 1
 
 
-def _recipients(data: bytes) -> list[str]:
+def recipients_of(data: bytes) -> list[str]:
+    """The names in `data`, an Avro array of strings; shared, not to be changed.
+
+    Raises IndexError or UnicodeDecodeError if it is not one of one block.
+    """
     return _few(data) if len(data) <= _FEW_BYTES else _names(data)
 
 
 def _names(data: bytes) -> list[str]:
     """An Avro array of strings, all of `data`."""
-    count, at = long_at(data, 0)
+    count, at = _count(data, 0)
     names = []
     for _ in range(count):
         name, at = _text(data, at)
         names.append(name)
-    if (_ended(data, at) if count else at) != len(data) or count < 0:
+    if (_ended(data, at) if count else at) != len(data):
         raise IndexError("bytes are left over")
     return names
 

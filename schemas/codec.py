@@ -232,7 +232,7 @@ def zigzag(value: int) -> bytes:
 
 
 def long_at(data: bytes, at: int) -> tuple[int, int]:
-    """The Avro long at `data[at]`, and where it ends. Raises IndexError."""
+    """The Avro long at `data[at]`, and where it ends. Raises IndexError if it does not, or is none of 64 bits."""
     byte = data[at]
     at += 1
     if byte < 0x80:
@@ -243,8 +243,13 @@ def long_at(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if value >> 64:
+                break
             return (value >> 1) ^ -(value & 1), at
         shift += 7
+        if shift > 63:
+            break
+    raise IndexError("a number of more than 64 bits")
 
 
 _ONE_BYTE: Final = [bytes((value,)) for value in range(0x80)]

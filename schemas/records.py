@@ -132,7 +132,7 @@ class Silenced(Struct, gc=False, frozen=True):
     count: int
 
 
-class Notice(Struct, gc=False):
+class Notice(Struct, gc=False, tag=True, array_like=True):
     n: int
     index: int
     prev_n: int
@@ -143,7 +143,7 @@ class Notice(Struct, gc=False):
     recipients: list[str]
 
 
-class Update(Struct, gc=False):
+class Update(Struct, gc=False, tag=True, array_like=True):
     n: int
     index: int
     prev_n: int
@@ -195,7 +195,7 @@ class Wish(Struct, gc=False):
     change: bytes
 
 
-class Outcome(Struct, gc=False):
+class Outcome(Struct, gc=False, tag=True, array_like=True):
     n: int
     index: int
     prev_n: int

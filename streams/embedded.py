@@ -55,7 +55,8 @@ class Keeper:
             for (topic, partition, entries), end, first in zip(work.outputs, work.ends, firsts, strict=True):
                 assert end in (-1, first + len(entries)), "the log and the replica count alike"
                 if topic == NOTICES:
-                    told = [told_of(entry.value) for entry in entries]
+                    at_hand = zip(entries, work.told[partition], strict=True)
+                    told = [told_of(entry.value) if known is None else known for entry, known in at_hand]
                     batches[partition] = list(enumerate(told, first))
                 elif topic == DEAD:
                     self.dead += len(entries)

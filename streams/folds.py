@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from fanbell.schemas.codec import activity_of, decode, encode, kind_of_record
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change, Rules, Tick
+from fanbell.schemas.records import Activity, Change, Notice, Outcome, Rules, Tick, Update
 from fanbell.schemas.topics import ACTIVITIES, DEAD, INTAKE, NOTICES, ROUTED
 from fanbell.streams.core.changes import placed
 from fanbell.streams.core.fan_out import FanOut
@@ -35,6 +35,8 @@ class Work(Struct):
     """(topic, partition, records to append)"""
     ends: list[int]
     """For each of `outputs`, the offset after its last record where that is known: -1 in `notices` and `dead`"""
+    told: list[list[Notice | Update | Outcome | None]]
+    """By partition, what its records in `notices` encode, where that is at hand"""
     position: int
     """Offset in `intake` of the next record to take."""
 
@@ -52,6 +54,7 @@ class Folds:
         self.clock_ms = 0
         """The latest fold time of any partition."""
         self._new: dict[str, list[list[Entry]]] = {}
+        self._told: list[list[Notice | Update | Outcome | None]] = []
 
     @property
     def replicas(self) -> list[Replica[Any]]:
@@ -84,7 +87,7 @@ class Folds:
     def _shard(self, partition: int) -> Replica[FanOut]:
         return Replica(
             ROUTED, partition, self.log, self.snapshots,
-            lambda: FanOut(partition), lambda data: FanOut.load(partition, data),
+            lambda: FanOut(partition, True), lambda data: FanOut.load(partition, data, True),
         )  # fmt: skip
 
     def fold(self, records: Sequence[Record], weight: int, seconds: float) -> Work:
@@ -207,12 +210,15 @@ class Folds:
             for output in replica.apply(Record(replica.offset + 1, value, timestamp_ms)):
                 if output.topic in _FOLDED:
                     queue.append((output.topic, output.partition, output.value))
-                else:
-                    self._new[output.topic][output.partition].append(Entry(output.value, timestamp_ms))
+                    continue
+                self._new[output.topic][output.partition].append(Entry(output.value, timestamp_ms))
+                if output.topic == NOTICES:
+                    self._told[output.partition].append(output.told)
 
     def _begin(self) -> None:
         self._new = {topic: [[] for _ in range(self.partitions)] for topic in (ACTIVITIES, ROUTED, NOTICES)}
         self._new[DEAD] = [[]]
+        self._told = [[] for _ in range(self.partitions)]
 
     def _work(self) -> Work:
         outputs = [
@@ -222,7 +228,7 @@ class Folds:
             if entries
         ]
         ends = [self._end(topic, partition) for topic, partition, _ in outputs]
-        return Work(outputs, ends, self.position)
+        return Work(outputs, ends, self._told, self.position)
 
     def _end(self, topic: str, partition: int) -> int:
         if topic not in _FOLDED:

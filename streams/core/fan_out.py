@@ -15,6 +15,7 @@ from fanbell.schemas.by_hand import (
     notice_bytes,
     outcome_bytes,
     recipients_bytes,
+    recipients_of,
     update_bytes,
     with_recipients,
 )
@@ -35,6 +36,8 @@ from fanbell.schemas.records import (
     Content,
     Dead,
     Mark,
+    Notice,
+    Outcome,
     Retraction,
     Rules,
     Silenced,
@@ -68,8 +71,10 @@ class FanOut:
 
     stage: ClassVar[str] = "fan_out"
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, partition: int, values: bool = False) -> None:
         self.partition = partition
+        self._values = values
+        """Whether outputs come with what they encode"""
         self.clock_ms = 0
         self.seq = 0
         self.versions = Versions()
@@ -232,7 +237,12 @@ class FanOut:
     def _put_notice(
         self, what: Happening, reason: str, told: Ordinals, recipients: bytes, count: int
     ) -> None:
-        self._emit(notice_bytes(self._stamp(), REASON_BYTES[reason], what.field, recipients))
+        prev = self.last
+        value = notice_bytes(self._stamp(), REASON_BYTES[reason], what.field, recipients)
+        notice = None
+        if self._values:
+            notice = Notice(*self.last, *prev, self.seq, reason, what.data, recipients_of(recipients))
+        self._emit(value, notice)
         self.told += count
         content = what.content
         single = Single(
@@ -241,7 +251,11 @@ class FanOut:
         self.book.put_single(single, self.versions.newest.limits.told)
 
     def _outcome(self, id_: str, heard: int, silenced: list[Silenced]) -> None:
-        self._emit(outcome_bytes(self._stamp(), id_, heard, silenced))
+        prev = self.last
+        value = outcome_bytes(self._stamp(), id_, heard, silenced)
+        self._emit(
+            value, Outcome(*self.last, *prev, self.seq, id_, heard, silenced) if self._values else None
+        )
 
     # Groups
 
@@ -364,7 +378,13 @@ class FanOut:
             *_UNSTAMPED, group.id, group.reason, row_seq, prev_row_seq, announces, len(group.parts), group.latest(),
             group.created_ms, group.content, [],
         )  # fmt: skip
-        self._emit(update_bytes(self._stamp(), update, [names[ordinal] for ordinal in members]))
+        recipients = recipients_bytes([names[ordinal] for ordinal in members])
+        update.prev_n, update.prev_index = self.last
+        value = update_bytes(self._stamp(), update, recipients)
+        if self._values:
+            (update.n, update.index), update.seq = self.last, self.seq
+            update.recipients = recipients_of(recipients)
+        self._emit(value, update if self._values else None)
         group.row_seq, group.out_ms = row_seq, at_ms
         group.read = group.read and not announces
         group.fresh = {}
@@ -558,8 +578,8 @@ class FanOut:
         record.n, record.index = self.last
         record.seq = self.seq
 
-    def _emit(self, value: bytes) -> None:
-        self._out.append(Output(NOTICES, self.partition, value, self._n, len(self._out)))
+    def _emit(self, value: bytes, told: Notice | Update | Outcome | None = None) -> None:
+        self._out.append(Output(NOTICES, self.partition, value, self._n, len(self._out), told))
 
     def _dead(self, reason: str, detail: str) -> None:
         index = len(self._out)
@@ -605,9 +625,9 @@ class FanOut:
         )
 
     @classmethod
-    def load(cls, partition: int, data: bytes) -> "FanOut":
+    def load(cls, partition: int, data: bytes, values: bool = False) -> "FanOut":
         tree = msgspec.msgpack.decode(data, strict=False)
-        made = cls(partition)
+        made = cls(partition, values)
         made.clock_ms, made.seq, made._queued = tree["clock_ms"], tree["seq"], tree["queued"]
         made.versions = Versions.load(tree["rules"])
         made.graph = Graph.load(tree["graph"])

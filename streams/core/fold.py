@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from fanbell.schemas.codec import long_at, zigzag
 from fanbell.schemas.limits import FUTURE_MS
+from fanbell.schemas.records import Notice, Outcome, Update
 from fanbell.streams.core.kinds import Rules, parse_rules
 from fanbell.streams.log import Record
 
@@ -25,6 +26,8 @@ class Output(Struct, frozen=True, gc=False):
     value: bytes
     n: int
     index: int
+    told: Notice | Update | Outcome | None = None
+    """What `value` encodes, where it is at hand and somebody in this process will want it"""
 
 
 class Jump(Exception):
