@@ -80,6 +80,9 @@ class Model:
             elif deletes:
                 self.entities[entity] = owner, thread, True
                 self.lose(lambda key: key[2] == entity, lambda row: row.about == entity)
+                if thread != entity:  # what its thread tells of it only now is taken back as well
+                    yield
+                    self.lose(lambda key: key[2] == entity, lambda row: row.about == entity)
             elif "undoes" in kind:
                 self.lose(lambda key: key == (kind["undoes"], a.actor, a.object))
             else:

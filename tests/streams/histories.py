@@ -3,6 +3,7 @@
 import random
 import tomllib
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import Any
 
 from hypothesis import strategies as st
@@ -62,20 +63,21 @@ VERBS = ["read", "unread", "seen", "archive", "unarchive", "click"]
 
 @dataclass(frozen=True)
 class Look:
-    """The user looks at the inbox; later marks name what was shown."""
+    """The user looks at the inbox; stale marks name what was shown then."""
 
     user: str
 
 
 @dataclass(frozen=True)
 class Marks:
-    """The user marks rows that the last look showed: all up to one (`up_to`), or two of them by id."""
+    """The user looks, or, `stale`, goes by the last look, and marks rows: all up to one, or two of them by id."""
 
     user: str
     verb: str
     first: int
     second: int
     up_to: bool
+    stale: bool = False
 
 
 Item = Activity | Change | Look | Marks | None
@@ -103,9 +105,8 @@ def steps(draw: Any, focus: str) -> tuple[int, Any]:
     if what < 8:
         return wait, Look(user)
     if what < 18:
-        return wait, Marks(
-            user, pick(VERBS), draw(st.integers(0, 4)), draw(st.integers(0, 4)), draw(st.booleans())
-        )
+        first, second = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+        return wait, Marks(user, pick(VERBS), first, second, draw(st.booleans()), stale=draw(st.booleans()))
     if what < 22:
         return wait, None
     if what < 26:
@@ -169,14 +170,68 @@ def steps(draw: Any, focus: str) -> tuple[int, Any]:
     return wait, Activity("", kind, user, object_, **fields)
 
 
+PLOTS = ("a!b", "a!ba", "aAa", "a!Aa", "abBb", "abB!b", "ab!Ba", "ab!Bb", "wab", "wawb", "mab", "amab")
+"""What matters in a row: a and b act on somebody's post (a capital takes it back), who marks (!), wishes or mutes."""
+UNDOES = {"like": "unlike", "repost": "unrepost", "comment": "delete"}
+
+
 @st.composite
-def histories(draw: Any, at_most: int = 60) -> list[tuple[Item, int]]:
+def wishes(draw: Any, user: str, kind: str, scope: str) -> Change:
+    """Preferences that contradict each other, so that the most specific one makes the difference."""
+    places = draw(st.permutations([*product([kind, "*"], ["inbox", "*"], [scope, "*"])]))
+    values = draw(st.sampled_from([("on", "off"), ("off", "on"), ("digest", "off")]))
+    some = zip(places[: draw(st.integers(2, 4))], values * 2, strict=False)
+    return Change("", "preferences", user, preferences=[Preference(*place, value) for place, value in some])
+
+
+@st.composite
+def plots(draw: Any, focus: str) -> list[tuple[int, Any]]:
+    """One of the plots, step by step."""
+    pick = lambda values: draw(st.sampled_from(values))  # noqa: E731
+    owner, post = pick([*zip(USERS, POSTS, strict=False)])
+    others = draw(st.permutations([user for user in USERS if user != owner]))
+    plot = pick(
+        [plot for plot in PLOTS if focus not in ("people", "groups") or ("w" in plot) == (focus == "people")]
+    )
+    kind = "comment" if focus == "threads" else pick(["like", "repost"])
+    about: dict[str, Any] = {"owner": owner}
+    if "w" in plot or draw(st.integers(0, 5)) == 0:
+        about["scope"] = pick(SCOPES)
+    if "w" in plot:  # whatever became of the post, who is mentioned hears
+        about["mentions"] = [owner]
+    happens: list[Any] = []
+    for letter in plot:
+        which = "ab".find(letter.lower())
+        thing = NEW[which] if kind == "comment" else post
+        if letter == "!":
+            verb = pick(["read", "read", "archive", "click", "seen"])
+            happens.append(Marks(owner, verb, 0, draw(st.integers(0, 1)), draw(st.booleans())))
+        elif letter == "m":
+            aspect, what = pick([("author", others[0]), ("entity", post), ("thread", post)])
+            happens.append(Change("", "mute", owner, object=what, aspect=aspect))
+        elif letter == "w":
+            happens.append(draw(wishes(owner, kind, about["scope"])))
+        elif letter.isupper():
+            happens.append(Activity("", UNDOES[kind], others[which], thing))
+        else:
+            target = post if kind == "comment" else None
+            happens.append(Activity("", kind, others[which], thing, target=target, **about))
+    first, waits = pick([0, 6_000]), pick([[0, 700], WAITS_MS[:-3]])  # a row updated long ago is so at once
+    return [(pick(waits) if number else first, what) for number, what in enumerate(happens)]
+
+
+@st.composite
+def histories(draw: Any, at_most: int = 30) -> list[tuple[Item, int]]:
     """(what, append time in ms) in publishing order; sometimes an id comes again, with the same body or another."""
     focus, now = draw(st.sampled_from(list(FOCUS))), START_MS
     at_least = draw(st.sampled_from([0, at_most // 4, at_most * 2 // 3]))  # alone, most would be short
     posts = [Activity(f"b{post}", "post", user, post) for user, post in zip(USERS, POSTS, strict=False)]
     history: list[tuple[Item, int]] = [(post, now) for post in posts if focus == "groups"]
-    for number, (wait, item) in enumerate(draw(st.lists(steps(focus), min_size=at_least, max_size=at_most))):
+    alone = steps(focus).map(lambda step: [step])
+    happens = draw(
+        st.lists(st.one_of(alone, alone, alone, plots(focus)), min_size=at_least, max_size=at_most)
+    )
+    for number, (wait, item) in enumerate(chain(*happens)):
         now += wait
         published = [other for other, _ in history if isinstance(other, Activity)]
         again = draw(st.integers(0, 24)) if published else 24
@@ -219,13 +274,13 @@ def play(history: list[tuple[Item, int]], *takers: Any) -> None:
     shown: dict[tuple[int, str], list[tuple[str, int]]] = {}
     for number, (item, at) in enumerate(history):
         for taker in takers:
-            if isinstance(item, Look):
+            if isinstance(item, Look) or (isinstance(item, Marks) and not item.stale):
                 shown[id(taker), item.user] = [(row["id"], row["place"]) for row in taker.inbox(item.user)]
-            elif isinstance(item, Marks):
+            if isinstance(item, Marks):
                 mark = marked(shown.get((id(taker), item.user), []), item, number)
                 if mark is not None:
                     taker.take(mark, at)
-            else:
+            elif not isinstance(item, Look):
                 taker.take(item, at)
     end = max([at for _, at in history], default=START_MS) + 10_000_000
     for taker in takers:

@@ -10,7 +10,7 @@ from collections import Counter
 from copy import deepcopy
 from typing import Any
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from fanbell.schemas.records import Activity, Change
@@ -25,6 +25,19 @@ FORGETFUL = RULES.replace("[limits]", "[limits]\ntold = 6")
 History = list[tuple[Item, int]]
 some = settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(some, max_examples=EXAMPLES)
+
+
+DELETED_WHILE_WAITING: History = [
+    (activity, START_MS)
+    for activity in (
+        Activity("a", "post", "u0", "p0"),
+        Activity("b", "comment", "u1", "c0", target="p0"),
+        Activity("c", "comment", "u0", "c2", target="c1", thread="p0"),
+        Activity("d", "delete", "u2", "c1"),
+        Activity("e", "comment", "u2", "c1", target="p0"),
+    )
+]
+"""c and d wait for c1, and the thread p0 hears of c only after d: d takes that back too."""
 
 
 def seen_by(taker: Any) -> dict[str, list[dict[str, Any]]]:
@@ -56,6 +69,7 @@ def told(history: History) -> None:
 
 @many
 @given(histories())
+@example(DELETED_WHILE_WAITING)
 def test_inboxes_are_what_the_model_says(history: History) -> None:
     """
     Whatever happens, in whatever order, inboxes are what the design's words say, however many partitions there are.
