@@ -1,7 +1,6 @@
 """Random histories for the pipeline and the model: few people and things, so that everything meets everything."""
 
 import random
-import tomllib
 from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any
@@ -50,7 +49,6 @@ def small_rules() -> str:
 
 
 RULES = small_rules()
-TREE = tomllib.loads(RULES)
 START_MS = 1_700_000_000_000
 USERS = [f"u{number}" for number in range(5)]
 POSTS = ["p0", "p1", "p2"]

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from fanbell.schemas.records import Activity, Change
-from tests.model import Model
-from tests.streams.histories import RULES, SCOPES, START_MS, TREE, USERS, Item, histories, play
+from tests.streams.expected import Expected
+from tests.streams.histories import RULES, SCOPES, START_MS, USERS, Item, histories, play
 from tests.streams.pipeline import Pipeline
 
 EXAMPLES = int(os.environ.get("FANBELL_TEST_EXAMPLES", "300"))
@@ -45,7 +45,7 @@ def seen_by(taker: Any) -> dict[str, list[dict[str, Any]]]:
     return {user: [{**item, "place": None} for item in taker.inbox(user)] for user in PEOPLE}
 
 
-def became_of(history: History, model: Model) -> dict[str, Any]:
+def became_of(history: History, model: Expected) -> dict[str, Any]:
     """Of each activity: how many heard, and how many each rule silenced."""
     ids = {item.id for item, _ in history if isinstance(item, Activity | Change)}
     fates = {
@@ -54,7 +54,7 @@ def became_of(history: History, model: Model) -> dict[str, Any]:
     return {id_: (fate.pop("heard", 0), fate) for id_, fate in fates.items()}
 
 
-def check_same(model: Model, pipeline: Pipeline, history: History) -> None:
+def check_same(model: Expected, pipeline: Pipeline, history: History) -> None:
     assert seen_by(model) == seen_by(pipeline)
     assert sorted(model.dead) == sorted(pipeline.dead())
     expected = became_of(history, model)
@@ -76,7 +76,7 @@ def test_inboxes_are_what_the_model_says(history: History) -> None:
     """
     told(history)
     for partitions in (1, 2, 8):
-        model, pipeline = Model(TREE), Pipeline(RULES, partitions)
+        model, pipeline = Expected(RULES), Pipeline(RULES, partitions)
         play(history, model, pipeline)
         check_same(model, pipeline, history)
 

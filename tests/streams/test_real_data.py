@@ -6,7 +6,6 @@ itself a part of the published one). The graphs have no times: follows and mutes
 
 import os
 import resource
-import tomllib
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from benchmarks import data, higgs
 from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Activity, Change
 from fanbell.streams.core.kinds import default_source
-from tests.model import Model
+from tests.streams.expected import Expected
 from tests.streams.pipeline import Pipeline
 
 WHOLE = os.environ.get("FANBELL_TEST_DATA") == "whole"
@@ -45,9 +44,9 @@ def apart(graph: Iterable[Activity | Change], since: int) -> History:
     return [(edge, since + number * APART_MS) for number, edge in enumerate(graph)]
 
 
-def fate_of(history: History, partitions: int) -> tuple[Model, Pipeline, set[str]]:
+def fate_of(history: History, partitions: int) -> tuple[Expected, Pipeline, set[str]]:
     """What the model and the pipeline make of it, and everybody concerned."""
-    model, pipeline = Model(tomllib.loads(SOURCE)), Pipeline(SOURCE, partitions)
+    model, pipeline = Expected(SOURCE), Pipeline(SOURCE, partitions)
     people: set[str] = set()
     now = 0
     for item, now in history:
@@ -62,7 +61,7 @@ def fate_of(history: History, partitions: int) -> tuple[Model, Pipeline, set[str
     return model, pipeline, people
 
 
-def check_same(model: Model, pipeline: Pipeline, people: set[str]) -> int:
+def check_same(model: Expected, pipeline: Pipeline, people: set[str]) -> int:
     """Compare inbox by inbox, and say how many; how many notifications there are."""
     total = 0
     for person in sorted(people):
