@@ -600,11 +600,8 @@ class FanOut:
     # Snapshots
 
     def dump(self) -> bytes:
-        pending = [
-            list(entry[:3])
-            for entry in sorted(self.pending, key=lambda entry: entry[:3])
-            if self._is_due(entry)
-        ]
+        waiting = sorted(filter(self._is_due, self.pending), key=lambda entry: entry[:3])
+        known = {told.born for told in self.book.order if isinstance(told, Group)}
         return msgspec.msgpack.encode(
             {
                 "clock_ms": self.clock_ms,
@@ -616,7 +613,9 @@ class FanOut:
                     [*key, [group.born for group in cohorts if group.open]]
                     for key, cohorts in self.book.open.items()
                 ],
-                "pending": pending,
+                "pending": [list(entry[:3]) for entry in waiting],
+                # Forgotten by the book, and yet with news that must go out
+                "forgotten": [entry[3].dump() for entry in waiting if entry[2] not in known],
                 "read_up_to": self.read_up_to,
                 "taken": self.taken.dump(),
                 "last": self.last,
@@ -637,9 +636,8 @@ class FanOut:
             made.book.open[kind, reason, value, ordinal] = [
                 groups[number] for number in born if number in groups
             ]
-        made.pending = [
-            (due, queued, born, groups[born]) for due, queued, born in tree["pending"] if born in groups
-        ]
+        groups |= {group.born: group for group in map(Group.load, tree["forgotten"])}
+        made.pending = [(due, queued, born, groups[born]) for due, queued, born in tree["pending"]]
         made.read_up_to = tree["read_up_to"]
         made.taken = Taken.load(tree["taken"])
         made.last = tuple(tree["last"])

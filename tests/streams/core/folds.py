@@ -52,7 +52,10 @@ class _Fed:
         """What comes out, decoded."""
         self.outputs = self.fold.step(Record(self.offset, value, self.now))
         self.offset += 1
-        return [decode(output.value) for output in self.outputs]
+        decoded = [decode(output.value) for output in self.outputs]
+        for output, record in zip(self.outputs, decoded, strict=True):
+            assert output.told in (None, record), "what is handed over is what is written"
+        return decoded
 
     def after(self, seconds: float) -> list[Any]:
         """What comes out once so much time has passed."""
@@ -107,7 +110,7 @@ class Shard(_Fed):
     def __init__(self, rules: str = default_source()) -> None:
         self.last = (-1, -1)
         self.asked = 0
-        super().__init__(FanOut(0), rules)
+        super().__init__(FanOut(0, values=True), rules)
 
     def follow(self, *users: str, followed: str = "ana") -> None:
         for user in users:
@@ -159,7 +162,7 @@ class Shard(_Fed):
     def reopened(self) -> "Shard":
         """The same, out of a snapshot."""
         made = Shard()
-        made.fold = FanOut.load(0, self.fold.dump())
+        made.fold = FanOut.load(0, self.fold.dump(), values=True)
         made.now, made.offset, made.last, made.asked = self.now, self.offset, self.last, self.asked
         return made
 

@@ -314,3 +314,18 @@ def test_groups_are_the_same_after_a_snapshot() -> None:
     assert again.after(5) == shard.after(5)
     assert again.like("3", "ana", "bob", "cy") == shard.like("3", "ana", "bob", "cy")
     assert again.fold.dump() == shard.fold.dump()
+
+
+def test_what_is_held_back_goes_out_though_it_is_forgotten() -> None:
+    """
+    A group that was pushed out of memory before its update was due still has it, also across a snapshot.
+    """
+    shard = Shard(limited(told=1))
+    shard.like("1", "ana")
+    shard.like("2", "cy")
+    shard.like("3", "di", object_="q")  # only so much is remembered
+    again = shard.reopened()
+
+    for one in (shard, again):
+        assert told(one.after(5)) == [("grew", "1", 2, ["cy", "ana"], ["bob"])]
+    assert again.fold.dump() == shard.fold.dump()
