@@ -54,7 +54,7 @@ from fanbell.streams.core.graph import Followers, Graph
 from fanbell.streams.core.groups import Group, Key
 from fanbell.streams.core.hears import Asking, hears
 from fanbell.streams.core.kinds import parse_rules
-from fanbell.streams.core.sets import Ordinals, bitmap, packed
+from fanbell.streams.core.sets import Ordinals, bitmap, each, packed
 from fanbell.streams.core.told import Book, Single
 from fanbell.streams.log import Record
 
@@ -280,10 +280,11 @@ class FanOut:
             self._close_read(cohorts)
             cohorts[:] = [group for group in cohorts if group.takes(self.clock_ms)]
             for group in list(cohorts):
-                here = bitmap(group.members) & rest
+                members = bitmap(group.members)
+                here = members & rest
                 if here:
                     rest = rest - here
-                    if len(here) < len(bitmap(group.members)):
+                    if len(here) < len(members):
                         group = self._split(group, here)
                         cohorts.append(group)
                     self._join(group, what)
@@ -327,7 +328,7 @@ class FanOut:
 
     def _close(self, group: Group, ordinals: BitMap) -> None:
         """The group takes in nothing more for these members."""
-        if len(ordinals) < len(bitmap(group.members)):
+        if len(ordinals) < len(each(group.members)):
             group = self._split(group, ordinals)
         group.open = False
 
@@ -336,7 +337,7 @@ class FanOut:
         if not group.fresh:
             self._close(group, BitMap((ordinal,)))
             return
-        if len(bitmap(group.members)) > 1:
+        if len(each(group.members)) > 1:
             group = self._split(group, BitMap((ordinal,)))
             self.book.open.setdefault(group.key, []).append(group)
         group.read = True
@@ -371,7 +372,7 @@ class FanOut:
         announces = bool(group.fresh)
         prev_row_seq = -1 if group.retracted else group.row_seq
         row_seq = self.seq + 1 if announces else group.row_seq
-        members = bitmap(group.members)
+        members = each(group.members)
         self.told += len(members)
         names = self.graph.names.packed
         update = Update(
@@ -438,7 +439,7 @@ class FanOut:
                 if list(told.parts) == [actor]:
                     one = BitMap((ordinal,))
                     self._retract_group(
-                        told if len(bitmap(told.members)) == 1 else self._split(told, one), "block"
+                        told if len(each(told.members)) == 1 else self._split(told, one), "block"
                     )
             elif told.actor == actor:
                 self._retract(told.id, told.seq, "block", BitMap((ordinal,)))

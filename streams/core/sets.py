@@ -25,6 +25,11 @@ def bitmap(value: Ordinals | None) -> BitMap:
     return BitMap(value) if value else BitMap()
 
 
+def each(value: Ordinals) -> tuple[int, ...] | BitMap:
+    """The members of the set, rising, to go through or to count; not to be changed."""
+    return (value,) if isinstance(value, int) else value
+
+
 def contains(value: Ordinals | None, ordinal: int) -> bool:
     if value is None:
         return False
