@@ -93,7 +93,7 @@ class _Load:
             self._fold()
 
     def run(self, path: Path, loaded: Loaded, progress: Progress) -> dict[str, Any]:
-        count = 0
+        count, started = 0, time.perf_counter()
         try:
             with path.open("rb") as file:
                 beginning = loaded.find(file)
@@ -109,12 +109,14 @@ class _Load:
         finally:
             self._keep(ahead=0)  # of a file with a bad line, all before it
             make_durable(self._folder.connection)
+        stored_s = time.perf_counter() - started
         saved = self._folds.save()
         return {
             "activities": count,
             "notifications": saved.told,
             "waiting": saved.waiting,
             "dead": self._keeper.dead,
+            "stored_s": round(stored_s, 3),
         }
 
     def _append(self, values: list[bytes]) -> None:
