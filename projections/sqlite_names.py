@@ -36,8 +36,8 @@ class Names:
 
     def learn(self, names: Mapping[int, set[str]]) -> None:
         """See to it that `ids` has all of `names`, by the partition that they live in."""
-        known = self.ids.keys()
-        missing = {name: partition for partition, some in names.items() for name in some - known}
+        # Not `some - self.ids.keys()`: that goes through all the keys, of which there may be a million.
+        missing = {name: partition for partition, some in names.items() for name in some.difference(self.ids)}
         if not missing:
             return
         if len(self.ids) + len(missing) > NAMES_CACHED:
