@@ -26,10 +26,10 @@ class Edges:
         self._ordinals: list[array[int] | None] = [None] * BUCKETS
         """Beside `_hashes`, the ordinals of one hash rising."""
         self._many: dict[int, BitMap] = {}
+        self._size = 0
 
     def __len__(self) -> int:
-        few = sum(len(ordinals) for ordinals in self._ordinals if ordinals is not None)
-        return few + sum(len(many) for many in self._many.values())
+        return self._size
 
     def get(self, hash_: int) -> BitMap | None:
         """Those with an edge to the id; None if there are none. May be the stored set: not to be changed."""
@@ -53,6 +53,7 @@ class Edges:
             if ordinal in many:
                 return False
             many.add(ordinal)
+            self._size += 1
             return True
         hashes, ordinals = self._bucket(hash_)
         low = bisect_left(hashes, hash_)
@@ -62,6 +63,7 @@ class Edges:
             return False
         hashes.insert(at, hash_)
         ordinals.insert(at, ordinal)
+        self._size += 1
         if high - low >= MANY:
             self._many[hash_] = BitMap(ordinals[low : high + 1])
             del hashes[low : high + 1], ordinals[low : high + 1]
@@ -74,6 +76,7 @@ class Edges:
             if ordinal not in many:
                 return False
             many.remove(ordinal)
+            self._size -= 1
             if len(many) <= MANY // 2:  # half: a set at the border does not change form at every step
                 del self._many[hash_]
                 hashes, ordinals = self._bucket(hash_)
@@ -88,6 +91,7 @@ class Edges:
         if at == high or ordinals[at] != ordinal:
             return False
         del hashes[at], ordinals[at]
+        self._size -= 1
         return True
 
     def _bucket(self, hash_: int) -> "tuple[array[int], array[int]]":
@@ -113,5 +117,7 @@ class Edges:
         made = cls()
         for bucket, hashes, ordinals in data[0]:
             made._hashes[bucket], made._ordinals[bucket] = array("Q", hashes), array("I", ordinals)
+            made._size += len(made._ordinals[bucket] or ())
         made._many = {hash_: BitMap.deserialize(many) for hash_, many in data[1]}
+        made._size += sum(map(len, made._many.values()))
         return made

@@ -22,6 +22,7 @@ Table = dict[bytes, Ordinals]
 RECENT_MAX: Final = (
     2_048  # ids whose followers are kept ready, 2 MB at a dozen each: few authors write most of the time
 )
+NUMBERS_MAX: Final = 8_192  # ids of which it is kept ready that there is nobody: half a MB
 NOBODY: Final = BitMap()
 PEOPLE: Final = ("followers", "mute_author", "blocked_by", "blocking")
 PLACES: Final = ("mute_entity", "mute_thread", "mute_scope")
@@ -143,14 +144,21 @@ class Graph:
         share a hash, one goes unannounced; `hashes.py` says how likely that is."""
         self.wishes = Wishes()
         self._recent: dict[int, Followers] = {}
+        self._unheard: set[int] = set()
+        """Ids that nobody here follows, of those asked for lately"""
         self._authors: dict[int, Author | None] = {}
 
     def followers_of(self, followed: int) -> Followers | None:
         """Everybody who follows the id that has this hash, ready to be told; None if nobody does."""
         found = self._recent.get(followed)
         if found is None:
+            if followed in self._unheard:
+                return None
             ordinals = self.followers.get(followed)
             if ordinals is None:
+                if len(self._unheard) >= NUMBERS_MAX:
+                    self._unheard.clear()
+                self._unheard.add(followed)
                 return None
             ordinals = BitMap(ordinals)  # the stored one may change
             names = recipients_bytes([self.names.packed[ordinal] for ordinal in ordinals])
@@ -162,6 +170,8 @@ class Graph:
 
     def author(self, author: int) -> Author | None:
         """Who does not hear of the author that has this hash; None if there is nobody like that."""
+        if not (self.mute_author or self.blocked_by or self.blocking):
+            return None
         try:
             return self._authors[author]
         except KeyError:
@@ -171,7 +181,7 @@ class Graph:
         made = None
         if some or muted:
             made = Author(BitMap.union(BitMap(), *some), BitMap(muted or ()))
-        if len(self._authors) >= RECENT_MAX:
+        if len(self._authors) >= NUMBERS_MAX:
             self._authors.clear()
         self._authors[author] = made
         return made
@@ -188,6 +198,7 @@ class Graph:
         """The id's hash; what was kept ready of it is no longer true."""
         hash_ = hash64(id_)
         self._recent.pop(hash_, None)
+        self._unheard.discard(hash_)
         self._authors.pop(hash_, None)
         return hash_
 
