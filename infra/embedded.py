@@ -172,6 +172,7 @@ class Embedded:
         runner = self._data.runner(self._intake_log)
         run(runner.open())
         self._runner, self._position = runner, runner.position
+        self._saving = []  # those of the runner before may have folded what was never kept
         self._shown = max(self._shown, runner.position)
         self._saved_position = min(replica.saved for replica in runner.replicas)
         for record in run(
