@@ -88,12 +88,13 @@ RULES: Final = (
     Rule("channel", None),
 )
 _ACTIVE: Final = tuple((rule.name, rule.silences) for rule in RULES if rule.silences is not None)
-_GENERAL: Final = tuple((name, rule) for name, rule in _ACTIVE if name == "preference")
-"""The rules that have to be asked even where nothing is known of actor, entity, thread and scope."""
+_PARTICULAR: Final = ("expired", "oneself", "block", "mute")
+"""The rules that silence nobody where `_concerns` says so."""
+_GENERAL: Final = tuple((name, rule) for name, rule in _ACTIVE if name not in _PARTICULAR)
 
 
 def _concerns(graph: Graph, asking: Asking, audience: BitMap) -> bool:
-    """Whether any rule before "stranger" may silence anybody: mostly none does, and asking them all takes longer."""
+    """Whether a `_PARTICULAR` rule may silence anybody: mostly none does, and asking each takes longer."""
     what = asking.what
     ordinal = graph.names.ordinals.get(what.actor)
     return (
