@@ -47,14 +47,14 @@ class Loaded:
 
     def find(self, file: BinaryIO) -> Beginning:
         """How much of `file` was loaded before; it is left standing there."""
-        noted = dict(self._connection.execute("SELECT bytes, digest FROM loaded ORDER BY id").fetchall())
+        noted = set(self._connection.execute("SELECT bytes, digest FROM loaded").fetchall())
         reading, found = Beginning(), Beginning()
-        for size in sorted(noted):
+        for size, digest in sorted(noted):
             while reading.size < size and (data := file.read(min(_BLOCK_BYTES, size - reading.size))):
                 reading.add(data, data.count(b"\n"))
             if reading.size < size:
                 break
-            if reading.digest == noted[size]:
+            if reading.digest == digest:
                 found = reading.copy()
         file.seek(found.size)
         return found

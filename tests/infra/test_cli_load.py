@@ -66,6 +66,22 @@ def test_loading_again_changes_nothing(fanbell: Run, tmp_path: Path) -> None:
     assert (more.code, more.json["activities"], more.json["notifications"]) == (Exit.OK, 1, 1)
 
 
+def test_files_of_one_length_are_told_apart(fanbell: Run, tmp_path: Path) -> None:
+    """
+    A file that was loaded is known again, also after another one that is just as long.
+    """
+    data = str(tmp_path / "data")
+    counts = []
+    for post in ("x", "y", "x"):
+        at = "2020-02-02T00:00:00Z"
+        file = written(
+            tmp_path, {"id": post, "kind": "post", "actor": "ana", "object": post, "occurred_at": at}
+        )
+        counts.append(fanbell("load", file, "--data", data, "--json").json["activities"])
+
+    assert counts[2] == 0
+
+
 def test_a_bad_line_is_named(fanbell: Run, tmp_path: Path) -> None:
     """
     A line that is no activity is named by number and field.
