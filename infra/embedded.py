@@ -30,7 +30,7 @@ from fanbell.streams.embedded import Batches, Runner
 from fanbell.streams.log import Record
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.snapshots import SnapshotFailed
-from fanbell.streams.sqlite import make_durable, open_database, transaction
+from fanbell.streams.sqlite import give_back, make_durable, open_database, transaction
 
 logger = structlog.get_logger()
 
@@ -136,6 +136,8 @@ class Embedded:
     def _run(self, ready: "asyncio.Future[None]") -> None:
         while True:
             try:
+                if ready.done():
+                    give_back(self._data.connection)  # else a full disk may stay full with room made on it
                 self._open_runner()
                 if not ready.done():
                     self._well()

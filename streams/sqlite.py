@@ -214,6 +214,16 @@ def make_durable(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA synchronous={before}")
 
 
+def give_back(connection: sqlite3.Connection) -> None:
+    """Move what the WAL holds into the file and give the WAL's room back to the disk, if there is room to do so.
+
+    Pages written again and again are in the WAL once for each time: on a disk that was full it may hold more than
+    the file needs. Call it between transactions. Raises DatabaseFailed, and then nothing has changed.
+    """
+    with explained(connection):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def settle_format(connection: sqlite3.Connection, part: str, version: int) -> int:
     """The format version of `part`'s tables in this file: `version`, noted down, if it has none yet.
 

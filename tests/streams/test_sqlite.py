@@ -12,6 +12,7 @@ from fanbell.streams.sqlite import (
     NewerFormat,
     explained,
     failure,
+    give_back,
     make_durable,
     open_database,
     path_of,
@@ -204,6 +205,18 @@ def test_what_was_committed_can_be_made_durable(connection: sqlite3.Connection, 
         assert wal.stat().st_size > size
 
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == 1
+    assert rows(connection) == [1]
+
+
+def test_the_room_of_the_wal_can_be_given_back(connection: sqlite3.Connection, path: Path) -> None:
+    """What the WAL holds is moved into the file, and it takes no room any more."""
+    insert(connection, 1)
+    wal = path.with_name(path.name + "-wal")
+    assert wal.stat().st_size > 0
+
+    give_back(connection)
+
+    assert wal.stat().st_size == 0
     assert rows(connection) == [1]
 
 
