@@ -10,11 +10,11 @@ PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
 ARGS ?=
 
-.PHONY: help install demo test lint tests simulate bench lock docs format clean
+.PHONY: help install demo test lint tests test-cluster simulate bench lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /|/' | while IFS='|' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /|/' | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 install: $(FULL)  ## make .venv with everything in it, the fanbell command included; nothing to do, nothing done
 
@@ -23,7 +23,7 @@ demo: | $(MADE)  ## start Fanbell with a small synthetic town in it, and print t
 	@exec $(BIN)/fanbell demo $(ARGS)
 
 test: install  ## install, lint, and all tests, with the time that each part took
-	@$(MAKE) --no-print-directory lint tests
+	@$(MAKE) --no-print-directory lint tests test-cluster
 
 lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: ruff check" $(BIN)/ruff check --quiet .
@@ -31,7 +31,10 @@ lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: mypy --strict" $(BIN)/mypy
 
 tests: $(FULL)  ## the tests alone; ARGS="-k word" goes to pytest
-	@$(PYTEST) -n 2 --dist worksteal $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m "not cluster" $(ARGS)
+
+test-cluster: $(FULL)  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
+	@$(PYTEST) -n 2 --dist worksteal -m cluster $(ARGS)
 
 simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=10000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)

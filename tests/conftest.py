@@ -1,5 +1,6 @@
 """Says at the end how long each part of the tests took, and lets no test refuse a snapshot unnoticed."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -8,10 +9,20 @@ from typing import Any, Final
 import pytest
 import structlog
 
+from fanbell.infra.local.cluster import Cluster
 from fanbell.streams import replica
+from tests.cluster.servers import shared
 
 _SECONDS: Final[defaultdict[str, float]] = defaultdict(float)
 _TESTS: Final[defaultdict[str, int]] = defaultdict(int)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Kafka and a real Cassandra; for tests marked `cluster`."""
+    own = tmp_path_factory.getbasetemp()
+    with shared(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as cluster:
+        yield cluster
 
 
 @pytest.fixture(autouse=True)

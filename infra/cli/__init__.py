@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from fanbell.infra.cli import asking, doctor, operating, publishing, serving, show, tailing
+from fanbell.infra.cli import asking, clustering, doctor, operating, publishing, serving, show, tailing
 from fanbell.infra.cli.exits import Exit, Failed
 from fanbell.infra.settings import BadSetting
 
@@ -31,6 +31,7 @@ app.command("inbox", rich_help_panel=USE)(asking.inbox)
 app.command("tail", rich_help_panel=USE)(tailing.tail)
 app.command("trace", rich_help_panel=USE)(asking.trace)
 app.command("stats", rich_help_panel=OPERATE)(asking.stats)
+app.add_typer(clustering.cluster, name="cluster", rich_help_panel=RUN)
 app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
 app.add_typer(operating.dead, name="dead", rich_help_panel=OPERATE)
 app.command("token", rich_help_panel=OPERATE)(operating.token)
@@ -80,6 +81,9 @@ _EXPECTED: Final = (
     ("FolderInUse", Exit.FAILED, ""),
     ("FoldFailed", Exit.FAILED, _LOOK),
     ("FolderUnusable", Exit.FAILED, ""),
+    ("Missing", Exit.FAILED, ""),
+    ("NotStarted", Exit.FAILED, ""),
+    ("AlreadyUp", Exit.FAILED, ""),
     ("DatabaseFailed", Exit.FAILED, _LOOK),
     ("StoreFailed", Exit.FAILED, _LOOK),
     ("LogFailed", Exit.FAILED, _LOOK),

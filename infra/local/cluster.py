@@ -1,0 +1,141 @@
+"""`fanbell cluster`: brokers and a Cassandra node in one folder, started, looked at and ended together."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from fanbell.infra.local import cassandra, kafka
+from fanbell.infra.local.java import check_tools
+from fanbell.infra.local.process import Node, free_ports, wait
+
+FILE: Final = "cluster.json"
+BROKERS: Final = (1, 3)
+
+
+class AlreadyUp(Exception):
+    """There is a cluster in this folder, and it runs."""
+
+
+class Cluster(Struct, kw_only=True):
+    """The servers of one folder."""
+
+    brokers: list[Node]
+    controllers: list[int]
+    """Ports by which brokers find each other."""
+    cassandra: Node
+    storage_port: int
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [*self.brokers, self.cassandra]
+
+    @property
+    def bootstrap(self) -> str:
+        """What a Kafka client is given."""
+        return ",".join(f"127.0.0.1:{node.port}" for node in self.brokers)
+
+    @property
+    def contact_points(self) -> str:
+        """What a Cassandra client is given."""
+        return f"127.0.0.1:{self.cassandra.port}"
+
+
+def up(data: Path, brokers: int = 1, ports: list[int] | None = None) -> Cluster:
+    """Start all of it in `data` and wait until it answers. Ports of an earlier start are kept.
+
+    `ports`: for each broker two, then Cassandra's two; free ones if not given. Raises Missing, NotStarted, AlreadyUp.
+    """
+    check_tools()
+    data = data.absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    with _alone(data):
+        before = read(data)
+        if before is not None:
+            if any(node.alive for node in before.nodes):
+                raise AlreadyUp(f"a cluster runs in {data}; `fanbell cluster down --data {data}` ends it")
+            ports = ports or _ports_of(before)
+            brokers = len(before.brokers)
+        ports = ports or free_ports(2 * brokers + 2)
+        pairs = [(ports[2 * i], ports[2 * i + 1]) for i in range(brokers)]
+        cluster = Cluster(
+            brokers=kafka.start_brokers(data / "kafka", pairs),
+            controllers=[controller for _, controller in pairs],
+            cassandra=cassandra.start_node(data / "cassandra", ports[-2], ports[-1]),
+            storage_port=ports[-1],
+        )
+        (data / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(cluster)))
+        try:
+            for node in cluster.brokers:
+                wait(node, kafka.answers, kafka.START_S)
+            wait(cluster.cassandra, cassandra.answers, cassandra.START_S)
+        except BaseException:
+            for node in cluster.nodes:
+                node.end()
+            raise
+    return cluster
+
+
+def read(data: Path) -> Cluster | None:
+    """What was started in `data`, running or not; None if nothing was."""
+    try:
+        return msgspec.json.decode((data.absolute() / FILE).read_bytes(), type=Cluster)
+    except FileNotFoundError:
+        return None
+
+
+def answers(cluster: Cluster) -> dict[str, bool]:
+    """By name, whether each server takes requests."""
+    found = {node.name: kafka.answers(node.port) for node in cluster.brokers}
+    return found | {cluster.cassandra.name: cassandra.answers(cluster.cassandra.port)}
+
+
+def down(data: Path, *, forget: bool = False) -> bool:
+    """End what runs in `data`, and with `forget` remove all of its data too; whether there was anything."""
+    data = data.absolute()
+    cluster = read(data)
+    if cluster is None:
+        return False
+    with _alone(data):
+        for node in cluster.nodes:
+            node.end()
+        if forget:
+            for name in ("kafka", "cassandra"):
+                shutil.rmtree(data / name, ignore_errors=True)
+            (data / FILE).unlink()
+    return True
+
+
+def restart(node: Node) -> Node:
+    """Start a server that has ended, or was ended, on its ports and with its data, and wait until it answers."""
+    folder = Path(node.data)
+    if node.name == "cassandra":
+        port = int(msgspec.json.decode((folder / "cassandra.yaml").read_bytes())["storage_port"])
+        again = cassandra.start_node(folder, node.port, port)
+        wait(again, cassandra.answers, cassandra.START_S)
+    else:
+        again = kafka.start_broker(int(node.name.rpartition(" ")[2]), node.port, folder)
+        wait(again, kafka.answers, kafka.START_S)
+    return again
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """One command at a time."""
+    with (data / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _ports_of(cluster: Cluster) -> list[int]:
+    pairs = zip(cluster.brokers, cluster.controllers, strict=True)
+    kept = [port for node, controller in pairs for port in (node.port, controller)]
+    return [*kept, cluster.cassandra.port, cluster.storage_port]
+
+
+__all__ = ["AlreadyUp", "Cluster", "answers", "down", "read", "restart", "up"]

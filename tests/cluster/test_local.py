@@ -1,0 +1,67 @@
+"""`fanbell cluster`: real servers, as a command starts, shows and ends them."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fanbell.infra.local import cassandra, cluster, kafka
+from fanbell.infra.local.cluster import Cluster
+from fanbell.infra.local.process import free_ports
+from tests.infra.up_process import FANBELL
+
+pytestmark = pytest.mark.cluster
+
+
+def status(data: Path) -> tuple[int, dict[str, object]]:
+    line = [FANBELL, "cluster", "status", "--data", data, "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_what_runs_is_shown(servers: Cluster) -> None:
+    """Each server of a cluster is named with its port and whether it answers."""
+    folder = Path(servers.cassandra.data).parent
+
+    code, said = status(folder)
+
+    assert code == 0
+    assert said["kafka_bootstrap_servers"] == servers.bootstrap
+    assert said["cassandra_contact_points"] == servers.contact_points
+    assert [(node["name"], node["answers"]) for node in said["nodes"]] == [  # type: ignore[attr-defined]
+        ("kafka broker 1", True),
+        ("cassandra", True),
+    ]
+
+
+def test_a_second_start_in_the_same_folder_is_refused(servers: Cluster) -> None:
+    """A folder whose cluster runs is left alone."""
+    with pytest.raises(cluster.AlreadyUp, match="cluster down"):
+        cluster.up(Path(servers.cassandra.data).parent)
+
+
+def test_a_killed_broker_is_seen_and_comes_back(tmp_path: Path) -> None:
+    """A broker that was killed is shown as down; started anew it has its ports and its data."""
+    kafka_port, controller = free_ports(2)
+    (broker,) = kafka.start_brokers(tmp_path, [(kafka_port, controller)])
+    try:
+        cluster.wait(broker, kafka.answers, kafka.START_S)
+        broker.end(by=signal.SIGKILL)
+        assert not broker.alive
+        assert not kafka.answers(kafka_port)
+
+        broker = cluster.restart(broker)
+
+        assert broker.alive
+        assert broker.port == kafka_port
+    finally:
+        broker.end()
+
+
+def test_nobody_answers_where_nobody_listens() -> None:
+    """A port without a server is no server that answers."""
+    (port,) = free_ports(1)
+    assert not kafka.answers(port)
+    assert not cassandra.answers(port)
