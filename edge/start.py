@@ -109,15 +109,17 @@ async def _records(
     seq = since
     while seq < at:
         records = await hub.backend.notices(feed.partition.index, offset, READ_AT_ONCE)
-        if not records or records[0][1].seq > seq + 1:
-            return None  # trimmed, or holes: the rows will do
+        if not records:
+            return None
         offset = records[-1][0] + 1
-        seq = records[-1][1].seq
-        found += [
-            Entry(place, told)
-            for place, told in records
-            if since < told.seq <= at and _concerns(told, feed.user)
-        ]
+        for place, told in records:
+            if told.seq <= seq:
+                continue  # before the cursor, or written twice
+            if told.seq > seq + 1:
+                return None  # trimmed, or holes: the rows will do
+            seq = told.seq
+            if seq <= at and _concerns(told, feed.user):
+                found.append(Entry(place, told))
     return found
 
 

@@ -8,6 +8,7 @@ ROUTED: Final = "routed"
 NOTICES: Final = "notices"
 DEAD: Final = "dead"
 INTAKE: Final = "intake"
+RULES: Final = "rules"
 
 
 class Topic(NamedTuple):
@@ -46,6 +47,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
         True,
     ),
     Topic(DEAD, "none", ("Dead",), "stages 1 and 2", False),
+    # Cluster only: what was decided, in its order, before it enters the others (`streams/rules.py`).
+    Topic(RULES, "none", ("Rules",), "API", False),
     # Embedded only: what the API acknowledged, in the one order in which one process takes all its sources.
     Topic(INTAKE, "none", ("Activity", "Change", "Rules"), "API (embedded)", False),
 )

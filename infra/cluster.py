@@ -1,0 +1,389 @@
+"""Fanbell in a cluster: what the API and the edge of one process work with. The port `edge.backend.Backend`.
+
+Everything is in the log: what is published goes straight to `activities` and `routed`; what people hear comes from
+`notices`, read without a group by every such process; inboxes are read from the store, joined with what the projection
+has not written down yet (`projections/live.py`). A process keeps nothing that another one needs.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+import structlog
+
+from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Trace, Unavailable
+from fanbell.infra.letters import Letters
+from fanbell.infra.settings import Settings
+from fanbell.projections.live import Live
+from fanbell.projections.store import Store, StoreFailed
+from fanbell.schemas.codec import HEADER_BYTES, decode, encode
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Activity, Change, Told
+from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
+from fanbell.streams.core.changes import change_of, placed
+from fanbell.streams.core.hashes import RecentIds, hash64
+from fanbell.streams.core.kinds import GRAPH
+from fanbell.streams.core.kinds import Rules as KindRules
+from fanbell.streams.log import Entry, Log, LogFailed, Record
+from fanbell.streams.rules import RulesKeeper
+
+logger = structlog.get_logger()
+
+LOOK_EVERY_S: Final = 0.5  # at how far the store is, at new rules and dead letters, at the stages' lag
+RETRY_S: Final = 1.0  # after the log could not be read
+RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
+LAG_MAX: Final = (
+    20_000  # records of one partition of `notices` not heard yet; with more a process is not ready
+)
+STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.fan_out", ROUTED))
+"""Group and topic of each stage: how far it has come is what it committed."""
+
+
+class TailingLog(Log, Protocol):
+    """A log that can be followed."""
+
+    def tail(self, topic: str, offsets: Mapping[int, int]) -> AsyncIterator[Mapping[int, Sequence[Record]]]:
+        """What partitions of `topic` gain from their offsets on, as it comes. Raises LogFailed."""
+        ...
+
+
+class Discontinued(Exception):
+    """`notices` does not go on where the store stands: it was cut, trimmed too far, or replaced."""
+
+
+class Clustered:
+    """Make it, `start` it on an event loop, `stop` it. `failed` is set when it cannot go on."""
+
+    def __init__(self, settings: Settings, log: TailingLog, store: Store) -> None:
+        age_ms = settings.inbox_keep_days * 86_400_000 or None
+        self._settings, self._log, self._stored = settings, log, store
+        self._live = Live(store, log.partitions, settings.inbox_keep, age_ms)
+        self._keeper = RulesKeeper(log)
+        self._letters = Letters(log)
+        self._rules: KindRules | None = None
+        self._listeners: list[Listener] = []
+        self._recent = RecentIds(RECENT_IDS)
+        self._pending: dict[str, tuple[int, asyncio.Future[None]]] = {}
+        self._acknowledged: dict[int, int] = {}
+        """By partition of `routed`, offset of the last record that this process put there."""
+        self._heard: dict[int, int] = defaultdict(lambda: -1)
+        """By partition, the offset in `routed` of what the last record heard from `notices` came of."""
+        self._progress = asyncio.Condition()
+        self._trouble = "starting"
+        self._behind = ""
+        self._lag: dict[str, dict[int, int]] = {}
+        self._unprojected_since: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failed = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._started = time.time()
+
+    # Life
+
+    async def start(self) -> None:
+        """Find where the store stands and hear all that came since; then follow. Raises LogFailed, StoreFailed,
+        Discontinued."""
+        self._rules = await self._keeper.open()
+        positions = await self._stored.positions()
+        for partition in range(self.partitions):
+            await self._stand(partition, positions.get(partition, -1))
+        await self._letters.learn()
+        self._trouble = ""
+        self._tasks = [self._task(self._follow()), self._task(self._look())]
+        logger.info("opened", partitions=self.partitions, epoch=self.epoch, rules=self._rules.version)
+
+    async def stop(self) -> None:
+        """Let go of everything; there is nothing to finish, what was acknowledged is in the log."""
+        self._trouble = self._trouble or "the server is stopping"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        logger.info("closed")
+
+    async def _stand(self, partition: int, position: int) -> None:
+        if position >= 0:
+            found = await self._log.read(NOTICES, partition, position, 1)
+            if not found or found[0].offset != position:
+                raise Discontinued(
+                    f"notices[{partition}] has no record {position}, but the store was brought so far"
+                )
+            self._live.stand_at(partition, position, decode(found[0].value).seq)
+        end = await self._log.end(NOTICES, partition)
+        while self._live.offset(partition) + 1 < end:
+            records = await self._log.read(NOTICES, partition, self._live.offset(partition) + 1, 1_000)
+            if not records:
+                break
+            self._hear(partition, records)
+            if records[-1].offset + 1 >= end:
+                break
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._trouble = f"{type(error).__name__}: {error}"
+            self.failure = error
+            self.failed.set()
+
+    # What is heard
+
+    async def _follow(self) -> None:
+        while True:
+            offsets = {partition: self._live.offset(partition) + 1 for partition in range(self.partitions)}
+            try:
+                async for batches in self._log.tail(NOTICES, offsets):
+                    for partition, records in batches.items():
+                        self._hear(partition, records)
+                    async with self._progress:
+                        self._progress.notify_all()
+            except LogFailed as error:
+                self._troubled(error)
+            await asyncio.sleep(RETRY_S)
+
+    def _hear(self, partition: int, records: Sequence[Record]) -> None:
+        told = [(record.offset, decode(record.value)) for record in records]
+        fresh = self._live.hear(partition, told)
+        if fresh:
+            self._heard[partition] = fresh[-1][1].n
+            for listener in self._listeners:
+                listener(partition, fresh)
+
+    def _troubled(self, error: Exception) -> None:
+        if not self._trouble:
+            logger.error("the log cannot be read", error=str(error), retry_s=RETRY_S)
+        self._trouble = str(error)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                self._live.projected(await self._stored.positions())
+                self._behind = ""
+            except StoreFailed as error:
+                if not self._behind:
+                    logger.error("the store cannot be read", error=str(error))
+                self._behind = str(error)
+            try:
+                await self._keeper.learn()
+                self._rules = self._keeper.newest or self._rules
+                await self._letters.learn()
+                await self._measure()
+                self._trouble = "" if self.failure is None else self._trouble
+            except LogFailed as error:
+                self._troubled(error)
+
+    async def _measure(self) -> None:
+        """How far the stages, and what is heard here, are behind."""
+        for group, topic in STAGES:
+            lag = {}
+            for partition in range(self.partitions):
+                done = await self._log.committed(group, topic, partition)
+                begin = await self._log.start(topic, partition) if done is None else done
+                lag[partition] = max(0, await self._log.end(topic, partition) - begin)
+            self._lag[topic] = lag
+        self._lag[NOTICES] = {
+            partition: max(0, await self._log.end(NOTICES, partition) - self._live.offset(partition) - 1)
+            for partition in range(self.partitions)
+        }
+
+    # The port
+
+    @property
+    def epoch(self) -> str:
+        return self._log.identity
+
+    @property
+    def partitions(self) -> int:
+        return self._log.partitions
+
+    @property
+    def rules(self) -> KindRules:
+        if self._rules is None:
+            raise Unavailable("no rules are in force yet")
+        return self._rules
+
+    @property
+    def store(self) -> Store:
+        return self._live
+
+    async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
+        self._admit()
+        now_ms = time.time_ns() // 1_000_000
+        fresh: dict[str, tuple[int, Activity, bytes]] = {}
+        results: list[Accepted] = []
+        conflicts: list[tuple[int, str]] = []
+        waits: list[asyncio.Future[None]] = []
+        for i, activity in enumerate(activities):
+            value = encode(activity)
+            body = hash64(value[HEADER_BYTES:])
+            used = self._used(activity.id, now_ms)
+            if activity.id in fresh:
+                used = fresh[activity.id][0]
+            elif activity.id in self._pending:
+                used, done = self._pending[activity.id]
+                waits.append(done)
+            if used is None:
+                fresh[activity.id] = (body, activity, value)
+            elif used != body:
+                conflicts.append((i, activity.id))
+            results.append("accepted" if used is None else "duplicate")
+        if conflicts:
+            raise Conflict(conflicts)
+        await self._put(fresh, now_ms)
+        for done in waits:  # "duplicate" also promises that it is durable: the first one may not be yet
+            await asyncio.shield(done)
+        return results
+
+    def _used(self, id_: str, now_ms: int) -> int | None:
+        """The hash of the body with which this process published the id of late; best effort, the fold is exact."""
+        return self._recent.get(hash64(id_.encode()), now_ms)
+
+    async def _put(self, fresh: Mapping[str, tuple[int, Activity, bytes]], now_ms: int) -> None:
+        if not fresh:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for id_, (body, _, _) in fresh.items():
+            self._pending[id_] = (body, done)
+        changes: defaultdict[int, list[Entry]] = defaultdict(list)
+        others: defaultdict[int, list[Entry]] = defaultdict(list)
+        for _, activity, value in fresh.values():
+            if activity.kind in GRAPH:
+                for partition, change in placed(change_of(activity), self.partitions):
+                    changes[partition].append(Entry(encode(change), now_ms))
+            else:
+                key = activity.target or activity.object
+                others[partition_of(key, self.partitions)].append(Entry(value, now_ms, key.encode()))
+        try:
+            await self._append(ROUTED, changes)
+            await self._append(ACTIVITIES, others)
+        except BaseException as error:
+            done.set_exception(error if isinstance(error, Unavailable) else Unavailable("it was given up"))
+            done.exception()  # nobody may be waiting for it
+            raise
+        else:
+            done.set_result(None)
+            for id_, (body, _, _) in fresh.items():
+                self._recent.put(hash64(id_.encode()), body, now_ms)
+        finally:
+            for id_ in fresh:
+                del self._pending[id_]
+
+    async def _append(self, topic: str, batches: Mapping[int, list[Entry]]) -> None:
+        if not batches:
+            return
+        try:
+            firsts = await self._log.append_all(
+                [(topic, partition, entries) for partition, entries in batches.items()]
+            )
+        except LogFailed as error:
+            raise Unavailable(str(error)) from error
+        if topic == ROUTED:
+            for (partition, entries), first in zip(batches.items(), firsts, strict=True):
+                last = first + len(entries) - 1
+                self._acknowledged[partition] = max(last, self._acknowledged.get(partition, -1))
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        self._admit()
+        now_ms = time.time_ns() // 1_000_000
+        batches: defaultdict[int, list[Entry]] = defaultdict(list)
+        for change in changes:
+            for partition, copy in placed(change, self.partitions):
+                batches[partition].append(Entry(encode(copy), now_ms))
+        await self._append(ROUTED, batches)
+
+    def _admit(self) -> None:
+        if self._trouble:
+            raise Unavailable(self._trouble)
+        behind = sum(sum(self._lag.get(topic, {}).values()) for _, topic in STAGES)
+        if behind > self._settings.backlog_max:
+            raise Busy(max(1, min(30, behind // 20_000)))
+
+    async def settle(self, timeout_s: float) -> bool:
+        """As the port says, for changes that this process put into the log; activities take the long way."""
+        asked = dict(self._acknowledged)
+
+        def heard() -> bool:
+            return all(self._heard[partition] >= offset for partition, offset in asked.items())
+
+        try:
+            async with asyncio.timeout(timeout_s), self._progress:
+                await self._progress.wait_for(heard)
+        except TimeoutError:
+            return False
+        return True
+
+    async def trace(self, activity_id: str) -> Trace | None:
+        traced = await self._stored.traced(activity_id)
+        if traced is not None:
+            return Trace(activity_id, "routed", traced.heard, traced.silenced, stored=True)
+        reason = self._letters.reason_of(activity_id)
+        if reason is not None:
+            return Trace(activity_id, "dead", reason=reason)
+        now_ms = time.time_ns() // 1_000_000
+        if activity_id in self._pending or self._used(activity_id, now_ms) is not None:
+            return Trace(activity_id, "accepted")
+        return None
+
+    async def apply_rules(self, source: str) -> int:
+        self._admit()
+        try:
+            self._rules = await self._keeper.decide(source)
+        except LogFailed as error:
+            raise Unavailable(str(error)) from error
+        return self._rules.version
+
+    async def dead_letters(self, after: int, limit: int) -> list[Letter]:
+        with _unavailable_where_failed():
+            return await self._letters.listed(after, limit)
+
+    async def retry_dead(self, offsets: Sequence[int]) -> int:
+        self._admit()
+        with _unavailable_where_failed():
+            return await self._letters.retry(offsets)
+
+    async def drop_dead(self, offsets: Sequence[int]) -> int:
+        self._admit()
+        with _unavailable_where_failed():
+            return await self._letters.drop(offsets)
+
+    def stats(self) -> dict[str, object]:
+        return {
+            "backlog": sum(sum(self._lag.get(topic, {}).values()) for _, topic in STAGES),
+            "lag": self._lag,
+            "unprojected": self._live.held(),
+            "dead": self._letters.count,
+            "rules_version": self._rules.version if self._rules else 0,
+            "uptime_s": round(time.time() - self._started, 3),
+            "partitions": self.partitions,
+        }
+
+    def ready(self) -> tuple[bool, str]:
+        if self._trouble:
+            return False, self._trouble
+        worst = max(self._lag.get(NOTICES, {}).values(), default=0)
+        if worst > LAG_MAX:
+            return False, f"{worst} notices of one partition are not heard yet (at most {LAG_MAX})"
+        return True, ""
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
+        end = self._live.offset(partition)
+        records = await self._log.read(NOTICES, partition, offset, at_most)
+        return [(record.offset, decode(record.value)) for record in records if record.offset <= end]
+
+
+@contextmanager
+def _unavailable_where_failed() -> Iterator[None]:
+    try:
+        yield
+    except LogFailed as error:
+        raise Unavailable(str(error)) from error

@@ -1,0 +1,244 @@
+"""A store as it will be once everything heard is projected: the store behind, and what `notices` has carried since.
+
+For processes that hear `notices` sooner than the projection writes it down (the edge and the API of a cluster): what
+they tell live and what they read agree, however far the projection is behind. A position of the store is learned
+first, rows are read later, so a record that is held here may be in the rows already; what a row has from later records
+stays (`Row.changed_seq`).
+"""
+
+from bisect import insort
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from fanbell.projections import apply as meaning
+from fanbell.projections.store import Body, Profile, Row, Store, StoreFailed, Traced
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Mark, Notice, Preference, Retraction, Told, Update, Wish
+
+NAMES_MAX: Final = 2_000_000
+"""Recipients of all records held for one partition, about 200 bytes each: minutes of a projection that stands still."""
+
+
+class _Partition:
+    """What came after the store's position, in order, and by whom it concerns."""
+
+    def __init__(self) -> None:
+        self.offset = -1
+        """Of the last record heard."""
+        self.seq = 0
+        self.records: deque[tuple[int, Told]] = deque()
+        self.by_user: defaultdict[str, deque[Told]] = defaultdict(deque)
+        self.names = 0
+        self.gap_until = -1
+        """Offset that the store must have reached before rows can be read: records up to it were let go."""
+
+    def hold(self, offset: int, told: Told) -> None:
+        self.offset, self.seq = offset, told.seq
+        self.records.append((offset, told))
+        for user in concerned(told):
+            self.by_user[user].append(told)
+            self.names += 1
+        while self.names > NAMES_MAX:
+            self.gap_until = self._let_go()
+
+    def until(self, position: int) -> None:
+        """The store has everything up to there."""
+        while self.records and self.records[0][0] <= position:
+            self._let_go()
+        if position >= self.gap_until:
+            self.gap_until = -1
+
+    def _let_go(self) -> int:
+        offset, told = self.records.popleft()
+        for user in concerned(told):
+            held = self.by_user[user]
+            held.popleft()
+            self.names -= 1
+            if not held:
+                del self.by_user[user]
+        return offset
+
+
+class Live:
+    """The port `Store`, read only. `hear` what `notices` carries, and say by `projected` how far the store is."""
+
+    def __init__(self, store: Store, partitions: int, keep: int, keep_age_ms: int | None) -> None:
+        self._store = store
+        self._keep, self._keep_age_ms = keep, keep_age_ms
+        self._partitions = [_Partition() for _ in range(partitions)]
+
+    def stand_at(self, partition: int, offset: int, seq: int) -> None:
+        """Begin after the record (offset, seq), up to which the store has everything."""
+        place = self._partitions[partition]
+        place.offset, place.seq = offset, seq
+
+    def hear(self, partition: int, records: Sequence[tuple[int, Told]]) -> list[tuple[int, Told]]:
+        """Hold what is new of `records`, in order, and return it: repeats of a writer that had been replaced are not.
+
+        Raises StoreFailed if some before it were never heard.
+        """
+        place = self._partitions[partition]
+        fresh = []
+        for offset, told in records:
+            if told.seq <= place.seq:
+                continue
+            if told.seq != place.seq + 1:
+                raise StoreFailed(
+                    f"notices[{partition}]: record {offset} has seq {told.seq}, but the last one heard has {place.seq}"
+                )
+            place.hold(offset, told)
+            fresh.append((offset, told))
+        return fresh
+
+    def projected(self, positions: Mapping[int, int]) -> None:
+        """Let go of what the store has by now."""
+        for partition, position in positions.items():
+            self._partitions[partition].until(position)
+
+    def offset(self, partition: int) -> int:
+        """Of the last record heard."""
+        return self._partitions[partition].offset
+
+    def held(self) -> dict[int, int]:
+        """How many records the store does not have yet, by partition."""
+        return {index: len(place.records) for index, place in enumerate(self._partitions)}
+
+    def _later(self, user: str) -> Sequence[Told]:
+        place = self._partitions[partition_of(user, len(self._partitions))]
+        if place.gap_until >= 0:
+            raise StoreFailed(
+                "inboxes are too far behind to be shown: the projection stands still; try again later"
+            )
+        return place.by_user.get(user, ())
+
+    # The port
+
+    async def apply(self, batches: Mapping[int, Sequence[Told]], positions: Mapping[int, int]) -> None:
+        raise NotImplementedError("inboxes are written by the projection alone")
+
+    async def positions(self) -> dict[int, int]:
+        """How far this reader has heard, which is how far rows are told."""
+        return {index: place.offset for index, place in enumerate(self._partitions) if place.offset >= 0}
+
+    async def rows(self, user: str) -> list[Row]:
+        rows = await self._store.rows(user)
+        later = self._later(user)
+        return _rows_after(rows, later, self._keep, self._keep_age_ms) if later else rows
+
+    async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
+        wanted = set(seqs)
+        found = {
+            told.seq: meaning.body_of(told)
+            for told in self._later(user)
+            if isinstance(told, Notice | Update) and told.seq in wanted
+        }
+        rest = wanted - found.keys()
+        return {**found, **await self._store.bodies(user, sorted(rest))} if rest else found
+
+    async def seqs_of(self, user: str, ids: Sequence[str]) -> dict[str, int]:
+        if not self._later(user):
+            return await self._store.seqs_of(user, ids)
+        rows = await self.rows(user)
+        bodies = await self.bodies(user, [row.body for row in rows])
+        wanted = set(ids)
+        shown = ((bodies[row.body].id, row.seq) for row in rows if row.body in bodies)
+        return {id_: seq for id_, seq in shown if id_ in wanted}
+
+    async def changed_since(self, user: str, seq: int) -> list[Row]:
+        return [row for row in await self.rows(user) if row.changed_seq > seq]
+
+    async def preferences(self, user: str) -> list[Preference]:
+        found = await self._store.preferences(user)
+        for change in map(meaning.change_of, _wishes(self._later(user))):
+            if change.user == user and (wished := meaning.preferences_of(change)) is not None:
+                found = wished
+        return found
+
+    async def profiles(self, users: Sequence[str]) -> dict[str, Profile]:
+        found = await self._store.profiles(users)
+        for user in users:
+            for change in map(meaning.change_of, _wishes(self._later(user))):
+                if change.user == user and (profile := meaning.profile_of(change)) is not None:
+                    found[user] = profile
+        return found
+
+    async def listed(self, user: str, what: str, after: str | None, limit: int) -> list[str]:
+        stands: dict[str, bool] = {}
+        for wish in _wishes(self._later(user)):
+            for listing in meaning.listings(meaning.change_of(wish)):
+                if (listing.what, listing.user) == (what, user):
+                    stands[listing.item] = listing.stands
+        gone = sum(not there for there in stands.values())
+        found = await self._store.listed(user, what, after, limit + gone)
+        kept = [item for item in found if stands.get(item, True)]
+        bound = found[-1] if len(found) == limit + gone else None  # beyond it are items that were not read
+        for item, there in stands.items():
+            if (
+                there
+                and (after is None or item > after)
+                and (bound is None or item <= bound)
+                and item not in kept
+            ):
+                insort(kept, item)
+        return kept[:limit]
+
+    async def traced(self, activity_id: str) -> Traced | None:
+        return await self._store.traced(activity_id)
+
+
+def concerned(told: Told) -> Iterable[str]:
+    """Whose rows, lists or profile `told` changes."""
+    if isinstance(told, Notice | Update | Retraction):
+        return told.recipients
+    if isinstance(told, Mark):
+        return (told.user,)
+    if isinstance(told, Wish):
+        change = meaning.change_of(told)
+        return (change.user,) if change.object is None else (change.user, change.object)
+    return ()
+
+
+def _wishes(records: Iterable[Told]) -> Iterable[Wish]:
+    return (told for told in records if isinstance(told, Wish))
+
+
+def _rows_after(
+    rows: Iterable[Row], records: Iterable[Told], keep: int, keep_age_ms: int | None
+) -> list[Row]:
+    """The inbox `rows` after `records`, of which it may have some already."""
+    inbox = {row.seq: row for row in rows}
+
+    def put(told: Notice | Update, seq: int, flags: int) -> None:
+        had = inbox.get(seq)
+        if had is None or had.changed_seq < told.seq:
+            inbox[seq] = meaning.row_of(told, seq, flags, keep_age_ms)
+            if len(inbox) > keep:
+                del inbox[min(inbox)]
+
+    def remove(seq: int, by: int) -> None:
+        if seq in inbox and inbox[seq].changed_seq < by:
+            del inbox[seq]
+
+    for told in records:
+        if isinstance(told, Notice):
+            put(told, told.seq, 0)
+        elif isinstance(told, Update):
+            if told.announces:
+                remove(told.prev_row_seq, told.seq)
+                put(told, told.row_seq, 0)
+            elif told.prev_row_seq == -1:
+                put(told, told.row_seq, meaning.RESTORED_FLAGS)
+            elif told.row_seq in inbox:
+                put(told, told.row_seq, inbox[told.row_seq].flags)
+        elif isinstance(told, Retraction):
+            remove(told.row_seq, told.seq)
+        elif isinstance(told, Mark):
+            for row in list(inbox.values()):
+                named = row.seq in told.row_seqs if told.up_to is None else row.seq <= told.up_to
+                flags = meaning.marked(row.flags, told.verb)
+                if named and row.changed_seq < told.seq and flags != row.flags:
+                    inbox[row.seq] = replace(row, changed_seq=told.seq, flags=flags)
+    return [inbox[seq] for seq in sorted(inbox, reverse=True)]

@@ -1,0 +1,262 @@
+"""`infra/cluster.py`: what the API and the edge work with in a cluster, over a log and a store in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from fanbell.edge.backend import Conflict, Trace, Unavailable
+from fanbell.infra import cluster as module
+from fanbell.infra.cluster import Clustered, Discontinued
+from fanbell.infra.settings import Settings
+from fanbell.schemas.codec import encode
+from fanbell.schemas.records import Activity, Change, Notice, Told
+from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
+from fanbell.streams.core.kinds import BadRules
+from fanbell.streams.log import Entry
+from tests.infra.memory_cluster import PARTITIONS, MemoryCluster
+
+pytestmark = pytest.mark.anyio
+SOON_S = 5.0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryCluster]:
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    async with MemoryCluster() as made:
+        yield made
+
+
+def post(id_: str, actor: str = "ana") -> Activity:
+    return Activity(id_, "post", actor, f"post-{id_}")
+
+
+def follow(user: str, other: str = "ana") -> Change:
+    return Change(f"{user}-{other}", "follow", user, object=other)
+
+
+async def shown(backend: Clustered, user: str) -> list[str]:
+    """Ids in the user's inbox, oldest first, as this process tells them."""
+    rows = await backend.store.rows(user)
+    bodies = await backend.store.bodies(user, [row.body for row in rows])
+    return [bodies[row.body].id for row in reversed(rows)]
+
+
+async def until(backend: Clustered, user: str, ids: Sequence[str]) -> None:
+    async with asyncio.timeout(SOON_S):
+        while await shown(backend, user) != ids:
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_published_reaches_inboxes(cluster: MemoryCluster) -> None:
+    """A follow that was acknowledged is in force for what is published after it."""
+    await cluster.backend.change([follow("ben")])
+    assert await cluster.backend.publish([post("a1"), post("a2")]) == ["accepted", "accepted"]
+    await cluster.workers.fold()
+    await until(cluster.backend, "ben", ["a1", "a2"])
+    await cluster.workers.project()
+
+    assert [row.seq for row in await cluster.store.rows("ben")] == [
+        row.seq for row in await cluster.backend.store.rows("ben")
+    ]
+    assert await cluster.backend.trace("a1") == Trace("a1", "routed", heard=1, stored=True)
+
+
+async def test_it_is_told_and_shown_before_it_is_projected(cluster: MemoryCluster) -> None:
+    """While the store is away people hear live, and a process started meanwhile shows no hole."""
+    told: list[Told] = []
+    cluster.backend.listen(lambda _, records: told.extend(record for _, record in records))
+    await cluster.backend.change([follow("ben")])
+    await cluster.backend.publish([post("a1")])
+    await cluster.workers.fold()
+    await cluster.workers.project()
+    cluster.store.away = True
+    await cluster.backend.publish([post("a2")])
+    await cluster.workers.fold()
+    await until(cluster.backend, "ben", ["a1", "a2"])
+    assert len([record for record in told if isinstance(record, Notice) and "ben" in record.recipients]) == 2
+    assert cluster.backend.ready() == (True, "")
+
+    cluster.store.away = False
+    late = await cluster.another()
+
+    assert await shown(late, "ben") == ["a1", "a2"]
+    assert [row.seq for row in await cluster.store.rows("ben")] != [
+        row.seq for row in await late.store.rows("ben")
+    ]
+
+
+async def test_an_id_is_used_once(cluster: MemoryCluster) -> None:
+    """The same again is a duplicate, another body a conflict, and neither enters the log."""
+    await cluster.backend.publish([post("a1")])
+    ends = [await cluster.log.end(ACTIVITIES, p) for p in range(PARTITIONS)]
+
+    assert await cluster.backend.publish([post("a1")]) == ["duplicate"]
+    with pytest.raises(Conflict) as raised:
+        await cluster.backend.publish([post("a0"), post("a1", "dan")])
+
+    assert raised.value.items == [(1, "a1")]
+    assert [await cluster.log.end(ACTIVITIES, p) for p in range(PARTITIONS)] == ends
+
+
+async def test_published_at_once_by_two_it_is_there_once(cluster: MemoryCluster) -> None:
+    """Of two requests with one id, one is accepted, and the other is answered once the first is durable."""
+    answers = await asyncio.gather(*(cluster.backend.publish([post("a1")]) for _ in range(2)))
+
+    assert sorted(answers) == [["accepted"], ["duplicate"]]
+    assert sum([await cluster.log.end(ACTIVITIES, p) for p in range(PARTITIONS)]) == PARTITIONS + 1
+
+
+async def test_published_through_two_processes_it_is_told_once(cluster: MemoryCluster) -> None:
+    """What another process accepted too is dropped by the fold."""
+    other = await cluster.another()
+    await cluster.backend.change([follow("ben")])
+    for backend in (cluster.backend, other):
+        assert await backend.publish([post("a1")]) == ["accepted"]
+
+    await cluster.workers.fold()
+
+    await until(other, "ben", ["a1"])
+    assert await shown(other, "ben") == ["a1"]
+
+
+async def test_changes_of_the_graph_take_the_short_way(cluster: MemoryCluster) -> None:
+    """A follow published as an activity goes to `routed`, to both people's partitions; `activities` gets nothing."""
+    before = [await cluster.log.end(ACTIVITIES, p) for p in range(PARTITIONS)]
+    await cluster.backend.publish([Activity("f1", "follow", "ben", "ana"), post("a1")])
+    await cluster.workers.fold()
+
+    await until(cluster.backend, "ben", ["a1"])
+    assert len(await shown(cluster.backend, "ana")) == 1
+    assert sum([await cluster.log.end(ACTIVITIES, p) for p in range(PARTITIONS)]) == sum(before) + 1
+
+
+async def test_a_change_settles_once_it_is_heard(cluster: MemoryCluster) -> None:
+    """Whoever changes something reads it back once the workers have taken it, and is told if they have not."""
+    await cluster.backend.change([follow("ben")])
+    assert not await cluster.backend.settle(0.02)
+
+    await cluster.workers.fold()
+
+    assert await cluster.backend.settle(SOON_S)
+    assert await cluster.backend.store.listed("ben", "follows", None, 10) == ["ana"]
+
+
+async def test_a_log_that_is_away_is_said_and_over_when_it_is_back(cluster: MemoryCluster) -> None:
+    """Publishing is refused with why; once the log answers, it goes on by itself and nothing is missing."""
+    await cluster.backend.change([follow("ben")])
+    cluster.log.away = True
+    async with asyncio.timeout(SOON_S):
+        while cluster.backend.ready()[0]:
+            await asyncio.sleep(0.005)
+    with pytest.raises(Unavailable, match="the log is away"):
+        await cluster.backend.publish([post("a1")])
+
+    cluster.log.away = False
+    async with asyncio.timeout(SOON_S):
+        while not cluster.backend.ready()[0]:
+            await asyncio.sleep(0.005)
+
+    assert await cluster.backend.publish([post("a1")]) == ["accepted"]
+    await cluster.workers.fold()
+    await until(cluster.backend, "ben", ["a1"])
+
+
+async def test_what_failed_to_be_appended_may_be_published_again(cluster: MemoryCluster) -> None:
+    """An id whose append failed is not used up."""
+    cluster.log.away = True
+    with pytest.raises(Unavailable):
+        await cluster.backend.publish([post("a1")])
+    cluster.log.away = False
+    async with asyncio.timeout(SOON_S):
+        while not cluster.backend.ready()[0]:
+            await asyncio.sleep(0.005)
+
+    assert await cluster.backend.publish([post("a1")]) == ["accepted"]
+
+
+async def test_rules_reach_other_processes(cluster: MemoryCluster) -> None:
+    """What one puts in force the others learn; a bad file changes nothing."""
+    other = await cluster.another()
+    source = '[kinds.job]\naudience = [{ to = "followers_of_actor", reason = "post" }]\n'
+    assert await cluster.backend.apply_rules(source) == 2
+    async with asyncio.timeout(SOON_S):
+        while other.rules.version != 2:
+            await asyncio.sleep(0.005)
+    assert list(other.rules.kinds) == ["job"]
+
+    with pytest.raises(BadRules):
+        await other.apply_rules("[kinds")
+    assert other.rules.version == 2
+
+
+async def test_dead_letters_are_listed_retried_and_dropped_by_any_process(cluster: MemoryCluster) -> None:
+    """A letter that one process retried or dropped is gone for all; a repeat of a letter is none."""
+    other = await cluster.another()
+    bad = Activity("b1", "post", "ana", "post-b1", owner="x", mentions=["m"] * 3, data=None)
+    bad.kind = "nothing"
+    values = [encode(bad), b"\xc3\x01 damaged"]
+    await cluster.log.append(ACTIVITIES, 0, [Entry(value, 1) for value in values])
+    await cluster.workers.fold()
+    letters = await cluster.backend.dead_letters(-1, 10)
+    assert [letter.dead.reason for letter in letters] == ["invalid", "undecodable"]
+    repeat = encode(letters[0].dead)
+    await cluster.log.append("dead", 0, [Entry(repeat, 1)])
+    assert await other.dead_letters(-1, 10) == letters
+    assert other.stats()["dead"] == 2
+
+    assert await other.retry_dead([letter.offset for letter in letters]) == 1
+    assert await other.drop_dead([letters[1].offset]) == 1
+
+    assert await cluster.backend.dead_letters(-1, 10) == []
+    await cluster.workers.fold()
+    assert [letter.dead.reason for letter in await cluster.backend.dead_letters(-1, 10)] == ["invalid"]
+    assert await cluster.backend.trace("b1") == Trace("b1", "dead", reason="invalid")
+
+
+async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:
+    """Publishers are asked to come back while the stages are too far behind."""
+    backend = Clustered(Settings(backlog_max=3), cluster.log, cluster.store)
+    await backend.start()
+    cluster.backends.append(backend)
+    await backend.publish([post(f"a{i}") for i in range(10)])
+    async with asyncio.timeout(SOON_S):
+        while backend.stats()["backlog"] == 0:
+            await asyncio.sleep(0.005)
+    with pytest.raises(module.Busy):
+        await backend.publish([post("b")])
+
+    await cluster.workers.fold()
+    async with asyncio.timeout(SOON_S):
+        while backend.stats()["backlog"] != 0:
+            await asyncio.sleep(0.005)
+
+    assert await backend.publish([post("b")]) == ["accepted"]
+
+
+async def test_notices_that_were_replaced_under_the_store_are_no_start(cluster: MemoryCluster) -> None:
+    """Where the log does not have what the store was brought to, a process does not start."""
+    await cluster.backend.change([follow("ben")])
+    await cluster.workers.fold()
+    await cluster.workers.project()
+    for partition in range(PARTITIONS):
+        await cluster.log.trim(NOTICES, partition, 1_000)
+
+    with pytest.raises(Discontinued, match="the store was brought so far"):
+        await cluster.another()
+
+
+async def test_changes_go_to_routed_alone(cluster: MemoryCluster) -> None:
+    """A follow stands in the partitions of both people."""
+    before = [await cluster.log.end(ROUTED, p) for p in range(PARTITIONS)]
+    await cluster.backend.change([follow("ben", other) for other in ("ana", "cleo", "dan", "eva")])
+
+    gained = [await cluster.log.end(ROUTED, p) - before[p] for p in range(PARTITIONS)]
+    assert min(gained) >= 1
+    assert 4 <= sum(gained) <= 8

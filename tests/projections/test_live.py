@@ -1,0 +1,145 @@
+"""`projections/live.py`: what is read agrees with what was heard, however far the store is behind."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanbell.projections import live as module
+from fanbell.projections.live import Live
+from fanbell.projections.store import Store, StoreFailed
+from fanbell.projections.store_memory import MemoryStore
+from fanbell.schemas.records import Told
+from tests.projections.told import NAMES, histories, notice, retraction
+
+NOW_MS = 3_000
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def placed(records: Sequence[Told]) -> list[tuple[int, Told]]:
+    """As `notices` carries them: offsets are seqs here."""
+    return [(told.seq, told) for told in records]
+
+
+async def apply(store: Store, records: Sequence[Told]) -> None:
+    if records:
+        await store.apply({0: records}, {0: records[-1].seq})
+
+
+async def everything(store: Store, people: Sequence[str]) -> list[object]:
+    """All that readers of inboxes, lists and profiles can learn."""
+    found: list[object] = [await store.profiles(people)]
+    for user in people:
+        rows = await store.rows(user)
+        bodies = await store.bodies(user, [row.body for row in rows])
+        ids = [body.id for body in bodies.values()]
+        found += [user, rows, bodies, await store.seqs_of(user, ids), await store.changed_since(user, 7)]
+        for what in ("follows", "mutes", "blocks"):
+            found += [await store.listed(user, what, None, limit) for limit in (1, 2, 99)]
+            found.append(await store.listed(user, what, NAMES[2], 2))
+        found.append(await store.preferences(user))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    history=histories(),
+    cuts=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    keep=st.sampled_from((1, 2, 5)),
+)
+def test_reads_are_those_of_a_store_that_has_everything(
+    history: list[Told], cuts: tuple[int, int], keep: int
+) -> None:
+    """
+    Wherever the store stands, and wherever it was thought to stand, what is read is what all records make.
+    """
+
+    async def story() -> None:
+        known, stands = (min(cut, len(history)) for cut in sorted(cuts))
+        behind, whole = MemoryStore(keep), MemoryStore(keep)
+        live = Live(behind, 1, keep, None)
+        await apply(behind, history[:stands])
+        await apply(whole, history)
+        live.stand_at(0, known, known)
+        live.hear(0, placed(history[known:]))
+        assert await everything(live, NAMES) == await everything(whole, NAMES)
+
+        live.projected({0: stands})
+
+        assert await everything(live, NAMES) == await everything(whole, NAMES)
+        assert live.held() == {0: len(history) - stands}
+        assert (await live.positions()).get(0, 0) == len(history)
+
+    run(story())
+
+
+def test_what_was_written_twice_is_heard_once() -> None:
+    """
+    Records that a worker which had been replaced wrote once more are dropped.
+    """
+    live = Live(MemoryStore(), 1, 200, None)
+    first, second, third = (notice(seq, ["ben"]) for seq in (1, 2, 3))
+    assert live.hear(0, [(0, first), (1, second)]) == [(0, first), (1, second)]
+
+    assert live.hear(0, [(2, second), (3, third)]) == [(3, third)]
+
+    run(_sees(live, [3, 2, 1]))
+
+
+async def _sees(live: Live, seqs: list[int]) -> None:
+    assert [row.seq for row in await live.rows("ben")] == seqs
+
+
+def test_a_hole_is_no_silence() -> None:
+    """
+    A record whose predecessor was never heard is refused, and nothing after it is taken for heard.
+    """
+    live = Live(MemoryStore(), 1, 200, None)
+    live.hear(0, [(0, notice(1, ["ben"]))])
+
+    with pytest.raises(StoreFailed, match="has seq 3, but the last one heard has 1"):
+        live.hear(0, [(2, notice(3, ["ben"]))])
+
+    assert live.offset(0) == 0
+
+
+def test_past_its_bound_it_says_so_until_the_store_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With more held than there is room for, rows are refused rather than shown with holes; the store's progress ends it.
+    """
+    monkeypatch.setattr(module, "NAMES_MAX", 2)
+    store = MemoryStore()
+    live = Live(store, 1, 200, None)
+    history = [notice(seq, ["ben"]) for seq in (1, 2, 3)]
+    live.hear(0, placed(history))
+
+    with pytest.raises(StoreFailed, match="too far behind"):
+        run(_sees(live, []))
+
+    run(apply(store, history[:1]))
+    live.projected({0: 1})
+    run(_sees(live, [3, 2, 1]))
+
+
+def test_a_retraction_before_the_notice_is_projected() -> None:
+    """
+    What came and went while the store stood still was never there.
+    """
+    live = Live(MemoryStore(), 1, 200, None)
+    live.hear(0, placed([notice(1, ["ben", "ana"]), retraction(2, ["ben"], 1, "a1")]))
+
+    run(_sees(live, []))
+
+
+def test_nobody_writes_through_it() -> None:
+    """
+    Writing is the projection's.
+    """
+    with pytest.raises(NotImplementedError):
+        run(Live(MemoryStore(), 1, 200, None).apply({}, {}))

@@ -1,0 +1,140 @@
+"""`streams/rules.py`: every partition has every version, in order, and `routed` before `activities`."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from fanbell.schemas.codec import decode
+from fanbell.schemas.topics import ACTIVITIES, ROUTED, RULES
+from fanbell.streams.core.kinds import BadRules, default_source
+from fanbell.streams.log import LogFailed
+from fanbell.streams.log_memory import MemoryLog, Moment
+from fanbell.streams.rules import RulesKeeper
+
+pytestmark = pytest.mark.anyio
+OTHER = '[kinds.post]\naudience = [{ to = "followers_of_actor", reason = "post" }]\n'
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Watched(MemoryLog):
+    """A log of two partitions that lets others run at each step, and fails when told to."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.appends: list[tuple[str, int]] = []
+        self.fails_at = -1
+
+    async def pause(self, moment: Moment, topic: str, partition: int) -> None:
+        await asyncio.sleep(0)
+        if moment == "append":
+            if len(self.appends) == self.fails_at:
+                self.fails_at = -1
+                raise LogFailed("as told")
+            self.appends.append((topic, partition))
+
+
+async def versions(log: MemoryLog, topic: str, partition: int) -> list[int]:
+    """In the order in which a partition takes them into use: what is not newer is ignored."""
+    taken: list[int] = []
+    for record in await log.read(topic, partition, 0, 1_000):
+        version = decode(record.value).version
+        if not taken or version > taken[-1]:
+            taken.append(version)
+    return taken
+
+
+async def everywhere(log: MemoryLog) -> Sequence[list[int]]:
+    return [await versions(log, topic, p) for topic in (ROUTED, ACTIVITIES) for p in range(2)]
+
+
+async def test_an_empty_log_gets_the_rules_that_ship() -> None:
+    """The first to open puts the default rules in force; the next finds them."""
+    log = Watched()
+    rules = await RulesKeeper(log).open()
+    assert (rules.version, rules.source) == (1, default_source())
+
+    again = await RulesKeeper(log).open()
+
+    assert again.version == 1
+    assert await everywhere(log) == [[1]] * 4
+    assert log.appends == [(RULES, 0), (ROUTED, 0), (ROUTED, 1), (ACTIVITIES, 0), (ACTIVITIES, 1)]
+
+
+async def test_another_one_learns_of_a_decision() -> None:
+    """What one decides another knows once it looks."""
+    log = Watched()
+    one, two = RulesKeeper(log), RulesKeeper(log)
+    await one.open()
+    await two.open()
+    decided = await one.decide(OTHER)
+
+    await two.learn()
+
+    assert decided.version == 2
+    assert two.newest is not None
+    assert (two.newest.version, two.newest.source) == (2, OTHER)
+
+
+async def test_bad_rules_change_nothing() -> None:
+    """A file that cannot be read is refused before it enters the log."""
+    log = Watched()
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    before = list(log.appends)
+
+    with pytest.raises(BadRules):
+        await keeper.decide("[kinds.post")
+
+    assert log.appends == before
+
+
+async def test_two_that_decide_at_once_get_different_versions_in_one_order() -> None:
+    """Whatever the interleaving, each partition takes both versions, the lower one first."""
+    log = Watched()
+    keepers = [RulesKeeper(log) for _ in range(2)]
+    await asyncio.gather(*(keeper.open() for keeper in keepers))
+    before = (await everywhere(log))[0]
+
+    made = await asyncio.gather(*(keeper.decide(OTHER) for keeper in keepers))
+
+    assert sorted(rules.version for rules in made) == [before[-1] + 1, before[-1] + 2]
+    assert await everywhere(log) == [[*before, before[-1] + 1, before[-1] + 2]] * 4
+
+
+@pytest.mark.parametrize("step", range(6, 11))
+async def test_what_stopped_half_way_is_finished_by_the_next(step: int) -> None:
+    """Wherever a decision fails, the next who opens has every partition know all versions up to the newest."""
+    log = Watched()
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    log.fails_at = step - 1
+    with pytest.raises(LogFailed):
+        await keeper.decide(OTHER)
+
+    rules = await RulesKeeper(log).open()
+
+    assert await everywhere(log) == [list(range(1, rules.version + 1))] * 4
+    assert rules.version == (1 if step == 6 else 2)
+
+
+async def test_no_partition_of_activities_knows_more_than_routed() -> None:
+    """At every moment what a command may name has entered all of `routed`."""
+
+    class Checked(Watched):
+        async def pause(self, moment: Moment, topic: str, partition: int) -> None:
+            await super().pause(moment, topic, partition)
+            if moment == "appended" and topic == ACTIVITIES:
+                known = [await MemoryLog.end(self, ROUTED, p) for p in range(2)]
+                assert min(known) >= await MemoryLog.end(self, ACTIVITIES, partition)
+
+    log = Checked()
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    await keeper.decide(OTHER)
+
+    assert await everywhere(log) == [[1, 2]] * 4
