@@ -1,7 +1,9 @@
 """`infra/cluster.py`: what the API and the edge work with in a cluster, over a log and a store in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from inspect import isawaitable
+from typing import Any
 
 import pytest
 
@@ -48,10 +50,20 @@ async def shown(backend: Clustered, user: str) -> list[str]:
     return [bodies[row.body].id for row in reversed(rows)]
 
 
-async def until(backend: Clustered, user: str, ids: Sequence[str]) -> None:
+async def until(holds: Callable[[], Any]) -> None:
+    """Ask again and again until it holds; what it returns may be awaited."""
     async with asyncio.timeout(SOON_S):
-        while await shown(backend, user) != ids:
+        while not (await found if isawaitable(found := holds()) else found):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.005)
+
+
+async def sees(backend: Clustered, user: str, ids: Sequence[str]) -> None:
+    """The user's inbox comes to hold that."""
+
+    async def holds() -> bool:
+        return await shown(backend, user) == ids
+
+    await until(holds)
 
 
 async def test_what_is_published_reaches_inboxes(cluster: MemoryCluster) -> None:
@@ -59,7 +71,7 @@ async def test_what_is_published_reaches_inboxes(cluster: MemoryCluster) -> None
     await cluster.backend.change([follow("ben")])
     assert await cluster.backend.publish([post("a1"), post("a2")]) == ["accepted", "accepted"]
     await cluster.workers.fold()
-    await until(cluster.backend, "ben", ["a1", "a2"])
+    await sees(cluster.backend, "ben", ["a1", "a2"])
     await cluster.workers.project()
 
     assert [row.seq for row in await cluster.store.rows("ben")] == [
@@ -79,7 +91,7 @@ async def test_it_is_told_and_shown_before_it_is_projected(cluster: MemoryCluste
     cluster.store.away = True
     await cluster.backend.publish([post("a2")])
     await cluster.workers.fold()
-    await until(cluster.backend, "ben", ["a1", "a2"])
+    await sees(cluster.backend, "ben", ["a1", "a2"])
     assert len([record for record in told if isinstance(record, Notice) and "ben" in record.recipients]) == 2
     assert cluster.backend.ready() == (True, "")
 
@@ -122,7 +134,7 @@ async def test_published_through_two_processes_it_is_told_once(cluster: MemoryCl
 
     await cluster.workers.fold()
 
-    await until(other, "ben", ["a1"])
+    await sees(other, "ben", ["a1"])
     assert await shown(other, "ben") == ["a1"]
 
 
@@ -132,7 +144,7 @@ async def test_changes_of_the_graph_take_the_short_way(cluster: MemoryCluster) -
     await cluster.backend.publish([Activity("f1", "follow", "ben", "ana"), post("a1")])
     await cluster.workers.fold()
 
-    await until(cluster.backend, "ben", ["a1"])
+    await sees(cluster.backend, "ben", ["a1"])
     assert len(await shown(cluster.backend, "ana")) == 1
     assert sum([await cluster.log.end(ACTIVITIES, p) for p in range(PARTITIONS)]) == sum(before) + 1
 
@@ -152,20 +164,16 @@ async def test_a_log_that_is_away_is_said_and_over_when_it_is_back(cluster: Memo
     """Publishing is refused with why; once the log answers, it goes on by itself and nothing is missing."""
     await cluster.backend.change([follow("ben")])
     cluster.log.away = True
-    async with asyncio.timeout(SOON_S):
-        while cluster.backend.ready()[0]:
-            await asyncio.sleep(0.005)
+    await until(lambda: not cluster.backend.ready()[0])
     with pytest.raises(Unavailable, match="the log is away"):
         await cluster.backend.publish([post("a1")])
 
     cluster.log.away = False
-    async with asyncio.timeout(SOON_S):
-        while not cluster.backend.ready()[0]:
-            await asyncio.sleep(0.005)
+    await until(lambda: cluster.backend.ready()[0])
 
     assert await cluster.backend.publish([post("a1")]) == ["accepted"]
     await cluster.workers.fold()
-    await until(cluster.backend, "ben", ["a1"])
+    await sees(cluster.backend, "ben", ["a1"])
 
 
 async def test_what_failed_to_be_appended_may_be_published_again(cluster: MemoryCluster) -> None:
@@ -174,9 +182,7 @@ async def test_what_failed_to_be_appended_may_be_published_again(cluster: Memory
     with pytest.raises(Unavailable):
         await cluster.backend.publish([post("a1")])
     cluster.log.away = False
-    async with asyncio.timeout(SOON_S):
-        while not cluster.backend.ready()[0]:
-            await asyncio.sleep(0.005)
+    await until(lambda: cluster.backend.ready()[0])
 
     assert await cluster.backend.publish([post("a1")]) == ["accepted"]
 
@@ -186,9 +192,7 @@ async def test_rules_reach_other_processes(cluster: MemoryCluster) -> None:
     other = await cluster.another()
     source = '[kinds.job]\naudience = [{ to = "followers_of_actor", reason = "post" }]\n'
     assert await cluster.backend.apply_rules(source) == 2
-    async with asyncio.timeout(SOON_S):
-        while other.rules.version != 2:
-            await asyncio.sleep(0.005)
+    await until(lambda: other.rules.version == 2)
     assert list(other.rules.kinds) == ["job"]
 
     with pytest.raises(BadRules):
@@ -226,16 +230,12 @@ async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:
     await backend.start()
     cluster.backends.append(backend)
     await backend.publish([post(f"a{i}") for i in range(10)])
-    async with asyncio.timeout(SOON_S):
-        while backend.stats()["backlog"] == 0:
-            await asyncio.sleep(0.005)
+    await until(lambda: backend.stats()["backlog"] != 0)
     with pytest.raises(module.Busy):
         await backend.publish([post("b")])
 
     await cluster.workers.fold()
-    async with asyncio.timeout(SOON_S):
-        while backend.stats()["backlog"] != 0:
-            await asyncio.sleep(0.005)
+    await until(lambda: backend.stats()["backlog"] == 0)
 
     assert await backend.publish([post("b")]) == ["accepted"]
 
