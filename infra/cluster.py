@@ -8,7 +8,7 @@ has not written down yet (`projections/live.py`). A process keeps nothing that a
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -42,11 +42,21 @@ STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.fan_out", ROUTED))
 """Group and topic of each stage: how far it has come is what it committed."""
 
 
-class TailingLog(Log, Protocol):
+class Tail(Protocol):
+    """A topic that is followed."""
+
+    async def getmany(self) -> Mapping[int, Sequence[Record]]:
+        """What partitions gained, in order; waits until there is something. Raises LogFailed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class FollowedLog(Log, Protocol):
     """A log that can be followed."""
 
-    def tail(self, topic: str, offsets: Mapping[int, int]) -> AsyncIterator[Mapping[int, Sequence[Record]]]:
-        """What partitions of `topic` gain from their offsets on, as it comes. Raises LogFailed."""
+    async def tail(self, topic: str, positions: Mapping[int, int]) -> Tail:
+        """Follow partitions of `topic`, each from its offset on. Raises LogFailed."""
         ...
 
 
@@ -57,7 +67,7 @@ class Discontinued(Exception):
 class Clustered:
     """Make it, `start` it on an event loop, `stop` it. `failed` is set when it cannot go on."""
 
-    def __init__(self, settings: Settings, log: TailingLog, store: Store) -> None:
+    def __init__(self, settings: Settings, log: FollowedLog, store: Store) -> None:
         age_ms = settings.inbox_keep_days * 86_400_000 or None
         self._settings, self._log, self._stored = settings, log, store
         self._live = Live(store, log.partitions, settings.inbox_keep, age_ms)
@@ -137,11 +147,15 @@ class Clustered:
         while True:
             offsets = {partition: self._live.offset(partition) + 1 for partition in range(self.partitions)}
             try:
-                async for batches in self._log.tail(NOTICES, offsets):
-                    for partition, records in batches.items():
-                        self._hear(partition, records)
-                    async with self._progress:
-                        self._progress.notify_all()
+                tail = await self._log.tail(NOTICES, offsets)
+                try:
+                    while True:
+                        for partition, records in (await tail.getmany()).items():
+                            self._hear(partition, records)
+                        async with self._progress:
+                            self._progress.notify_all()
+                finally:
+                    await tail.close()
             except LogFailed as error:
                 self._troubled(error)
             await asyncio.sleep(RETRY_S)

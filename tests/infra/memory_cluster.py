@@ -1,7 +1,7 @@
 """A cluster in one process and in memory: a log that can be followed, and workers that are stepped by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fanbell.infra.cluster import Clustered
@@ -27,6 +27,7 @@ class FollowedLog(MemoryLog):
     def __init__(self) -> None:
         super().__init__(PARTITIONS, "cluster")
         self.away = False
+        self.appends = 0
         self._grown = asyncio.Condition()
 
     async def pause(self, moment: str, topic: str, partition: int) -> None:
@@ -37,20 +38,38 @@ class FollowedLog(MemoryLog):
     async def append(self, topic: str, partition: int, entries: Sequence[Entry]) -> int:
         first = await super().append(topic, partition, entries)
         async with self._grown:
+            self.appends += 1
             self._grown.notify_all()
         return first
 
-    async def tail(self, topic: str, offsets: Mapping[int, int]) -> AsyncIterator[dict[int, list[Record]]]:
-        at = dict(offsets)
+    async def tail(self, topic: str, positions: Mapping[int, int]) -> "MemoryTail":
+        return MemoryTail(self, topic, dict(positions))
+
+    async def growth(self, appends: int) -> None:
+        """Wait until there were more appends than that."""
+        async with self._grown:
+            await self._grown.wait_for(lambda: self.appends > appends)
+
+
+class MemoryTail:
+    """What follows a `FollowedLog`."""
+
+    def __init__(self, log: FollowedLog, topic: str, at: dict[int, int]) -> None:
+        self._log, self._topic, self._at = log, topic, at
+
+    async def getmany(self) -> dict[int, list[Record]]:
         while True:
-            batches = {p: found for p in at if (found := await self.read(topic, p, at[p], 100))}
-            for partition, records in batches.items():
-                at[partition] = records[-1].offset + 1
+            appends, batches = self._log.appends, {}
+            for partition, offset in self._at.items():
+                if found := await self._log.read(self._topic, partition, offset, 100):
+                    batches[partition] = found
+                    self._at[partition] = found[-1].offset + 1
             if batches:
-                yield batches
-                continue
-            async with self._grown:
-                await self._grown.wait()
+                return batches
+            await self._log.growth(appends)
+
+    async def close(self) -> None:
+        pass
 
 
 class AwayStore(MemoryStore):
