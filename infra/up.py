@@ -1,4 +1,7 @@
-"""`fanbell up`: the API, the edge and the runner in one process, until it is told to stop."""
+"""A process that answers people: the API, the edge, or both, over a backend, until it is told to stop.
+
+`fanbell up` runs the embedded backend so, `fanbell api` and `fanbell edge` that of a cluster (`clustered.py`).
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,9 +20,9 @@ import uvicorn
 import uvloop
 
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
-from fanbell.edge.backend import Unavailable
+from fanbell.edge.backend import Backend, Unavailable
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http.app import create_app
+from fanbell.edge.http.app import CALLS, HEALTH_CALLS, create_app
 from fanbell.edge.http.protocol import BoundedProtocol
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
@@ -49,15 +53,37 @@ REFUSALS: Final = (
 WRONG_SETTINGS: Final = (BadSecret, UnsafeBind)  # those of them that another setting cures
 
 
+class Opened(NamedTuple):
+    """A backend that runs. `failed` is set when it cannot go on, and the process had better end."""
+
+    backend: Backend
+    failed: asyncio.Event
+
+
+Open = Callable[[Settings], AbstractAsyncContextManager[Opened]]
+"""How a backend is opened, and closed at the end, losing nothing."""
+
+
+class Parts(NamedTuple):
+    """What a process answers: with the HTTP API, or only about its own health; people's sockets, or none."""
+
+    api: bool = True
+    edge: bool = True
+
+
+BOTH: Final = Parts()
+
+
 class Running(NamedTuple):
     """A started server."""
 
-    backend: Embedded
-    edge: Edge
+    backend: Backend
+    edge: Edge | None
     inbox: Inbox
     settings: Settings
     http: str
     """Address of the API, such as http://127.0.0.1:8787."""
+    failed: asyncio.Event
 
 
 class _Server(uvicorn.Server):
@@ -68,8 +94,22 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Opened]:
+    """Everything in one process. Raises one of `REFUSALS`."""
+    backend = Embedded(settings)
+    try:
+        await backend.start()
+        yield Opened(backend, asyncio.Event())
+    finally:
+        await backend.stop()
+
+
+@contextlib.asynccontextmanager
 async def running(
-    settings: Settings, about: Callable[[], Mapping[str, Any]] | None = None
+    settings: Settings,
+    about: Callable[[], Mapping[str, Any]] | None = None,
+    opened: Open = embedded,
+    parts: Parts = BOTH,
 ) -> AsyncIterator[Running]:
     """Start everything; stop it at the end, losing nothing. `about`: what the demo page shows, where it is wanted.
 
@@ -77,50 +117,45 @@ async def running(
     """
     check_bind(settings.host, settings.secrets)
     auth = Auth(settings.secrets)
-    listening = _listen(settings.host, settings.port)
-    backend = None
-    try:
+    asked_port = settings.port
+    listening = _listen(settings.host, asked_port)
+    with contextlib.closing(listening):
         port = int(listening.getsockname()[1])
-        edge_port = settings.edge_port or (port + 1 if settings.port else 0)
-        backend = await _open(settings)
-        epoch = backend.epoch
-        inbox = Inbox(backend.store, lambda: backend.rules, lambda seq: encode_cursor(epoch, seq))
-        stop_listening = backend.listen(inbox.told)
-        edge = Edge(backend, inbox, dataclasses.replace(settings, port=port), auth)
-        await edge.start(settings.host, edge_port)
-        settings = dataclasses.replace(settings, port=port, edge_port=edge.port)
-        app: Any = create_app(backend, inbox, settings, auth)
-        if about is not None:
-            app = mount_page(app, edge.port, settings.edge_url, about())
-        server = _Server(
-            uvicorn.Config(
-                app, loop="none", http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-                server_header=False, date_header=False, timeout_graceful_shutdown=STOP_S, backlog=BACKLOG,
-            )
-        )  # fmt: skip
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
+        settings = dataclasses.replace(settings, port=port)
+        async with opened(settings) as (backend, failed), contextlib.AsyncExitStack() as stack:
+            epoch = backend.epoch
+            inbox = Inbox(backend.store, lambda: backend.rules, lambda seq: encode_cursor(epoch, seq))
+            stack.callback(backend.listen(inbox.told))
+            edge = None
+            if parts.edge:
+                edge = Edge(backend, inbox, settings, auth)
+                await edge.start(settings.host, settings.edge_port or (port + 1 if asked_port else 0))
+                stack.push_async_callback(edge.stop, DRAIN_S)
+                settings = dataclasses.replace(settings, edge_port=edge.port)
+            calls = CALLS if parts.api else HEALTH_CALLS
+            app: Any = create_app(backend, inbox, settings, auth, calls)
+            if about is not None and edge is not None:
+                app = mount_page(app, edge.port, settings.edge_url, about())
+            await stack.enter_async_context(_answering(app, listening))
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            yield Running(backend, edge, inbox, settings, f"http://{host}:{port}")
-        finally:
-            server.should_exit = True
-            await serving
-            await edge.stop(DRAIN_S)
-            stop_listening()
-    finally:
-        listening.close()
-        if backend is not None:
-            await backend.stop()
+            yield Running(backend, edge, inbox, settings, f"http://{host}:{port}", failed)
 
 
-async def _open(settings: Settings) -> Embedded:
-    backend = Embedded(settings)
+@contextlib.asynccontextmanager
+async def _answering(app: Any, listening: socket.socket) -> AsyncIterator[None]:
+    """Answer HTTP requests until the end; those under way have `STOP_S` to end."""
+    server = _Server(
+        uvicorn.Config(
+            app, loop="none", http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+            server_header=False, date_header=False, timeout_graceful_shutdown=STOP_S, backlog=BACKLOG,
+        )
+    )  # fmt: skip
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        await backend.start()
-    except BaseException:
-        await backend.stop()
-        raise
-    return backend
+        yield
+    finally:
+        server.should_exit = True
+        await serving
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -152,48 +187,50 @@ def serve(
     json: bool,
     started: Callable[[Running], Any],
     about: Callable[[], Mapping[str, Any]] | None = None,
+    opened: Open = embedded,
+    parts: Parts = BOTH,
 ) -> int:
     """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end."""
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
     gc.set_threshold(*GC_THRESHOLD)
 
-    async def main() -> None:
+    async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with running(settings, about) as live:
+        async with running(settings, about, opened, parts) as live:
             gc.freeze()
             beside = started(live)
-            task = asyncio.create_task(beside) if asyncio.iscoroutine(beside) else None
-            await stop.wait()
-            logger.info("stopping")
-            if task is not None:
+            tasks = [asyncio.create_task(beside)] if asyncio.iscoroutine(beside) else []
+            ends = [asyncio.create_task(event.wait()) for event in (stop, live.failed)]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            logger.info("stopping", ready=live.backend.ready()[1])
+            for task in (*tasks, *ends):
                 task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            await asyncio.gather(*tasks, *ends, return_exceptions=True)
+            return Exit.FAILED if live.failed.is_set() else Exit.OK
 
     try:
-        uvloop.run(main())
+        return uvloop.run(main())
     except REFUSALS as error:
         sys.stderr.write(f"fanbell: {error}\n")
         return Exit.USAGE if isinstance(error, WRONG_SETTINGS) else Exit.FAILED
-    return Exit.OK
 
 
 def _say(live: Running, json: bool) -> None:
-    edge = f"ws://{live.settings.host}:{live.edge.port}"
+    say(live, json, {"data": str(live.settings.data)}, f"data in {live.settings.data}")
+
+
+def say(live: Running, json: bool, more: Mapping[str, str], where: str) -> None:
+    """Tell on stdout where it listens. `where`: the state behind it, for people; `more` the same for programs."""
+    edge = f"ws://{live.settings.host}:{live.edge.port}" if live.edge else None
     if json:
-        said = {
-            "http": live.http,
-            "edge": edge,
-            "data": str(live.settings.data),
-            "tokens": bool(live.settings.secrets),
-        }
+        said = {"http": live.http, "edge": edge, **more, "tokens": bool(live.settings.secrets)}
         sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     else:
-        sys.stdout.write(
-            f"Fanbell listens on {live.http} (WebSocket edge {edge}), data in {live.settings.data}\n"
-        )
+        beside = f" (WebSocket edge {edge})" if edge else ""
+        sys.stdout.write(f"Fanbell listens on {live.http}{beside}, {where}\n")
         if not live.settings.secrets:
             sys.stdout.write(
                 "No token secret is set: everybody on this machine may do everything, nobody else can reach it.\n"

@@ -1,5 +1,6 @@
 """The HTTP API, plugged together: the table of calls as routes of FastAPI, behind the gate."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -22,6 +23,8 @@ CALLS: Final[tuple[Call, ...]] = (
     *dead.CALLS,
 )
 """Every call, the busiest first: routes are tried in this order."""
+HEALTH_CALLS: Final[tuple[Call, ...]] = operate.HEALTH_CALLS
+"""Of a process that only has people's sockets."""
 DESCRIPTION: Final = """\
 Turns what people do into what other people hear about it.
 
@@ -57,7 +60,9 @@ class Api(FastAPI):
         return self.openapi_schema or {}
 
 
-def create_app(backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Auth) -> Gate:
+def create_app(
+    backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Auth, calls: Sequence[Call] = CALLS
+) -> Gate:
     """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document."""
     edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures())
     api = Api(
@@ -70,6 +75,6 @@ def create_app(backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Aut
         redirect_slashes=False,  # an id may end in one
     )
     api.token_required = auth.required
-    for call in CALLS:
+    for call in calls:
         api.router.routes.append(route_of(call, edge))
     return Gate(api, edge, auth)

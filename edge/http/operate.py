@@ -191,3 +191,7 @@ CALLS = (
         body=_SOURCE,
     ),
 )
+HEALTH_CALLS = tuple(
+    call for call in CALLS if call.path in ("/healthz", "/readyz", "/metrics", "/v1/edge", "/v1/stats")
+)
+"""What a process answers about itself."""
