@@ -188,8 +188,8 @@ class Replica(Generic[F]):
             )
 
 
-async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> dict[tuple[str, int], int]:
-    """Append outputs in their order, topic by topic as `ORDER` says; the first offset of each.
+async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> None:
+    """Append outputs in their order, topic by topic as `ORDER` says, in one `append_all`.
 
     One unacknowledged append per partition at most.
 
@@ -198,11 +198,9 @@ async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> dict
     batches: dict[tuple[str, int], list[Entry]] = {}
     for output in outputs:
         batches.setdefault((output.topic, output.partition), []).append(Entry(output.value, timestamp_ms))
-    firsts = {}
-    for topic, partition in sorted(batches, key=lambda place: ORDER.index(place[0])):
-        entries = batches[topic, partition]
-        firsts[topic, partition] = await log.append(topic, partition, entries)
-    return firsts
+    if batches:
+        places = sorted(batches, key=lambda place: ORDER.index(place[0]))
+        await log.append_all([(*place, batches[place]) for place in places])
 
 
 __all__ = ["LogFailed", "LogShort", "Replica", "Unacknowledged", "append"]

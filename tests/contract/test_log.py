@@ -1,8 +1,8 @@
 """What every log promises (`streams/log.py`), asked of each adapter."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from fanbell.streams.sqlite import open_database
 
 pytestmark = pytest.mark.anyio
 
-Make = Callable[[str], Log]
+Make = Callable[[str], Awaitable[Log]]
 """From a name to a log of two partitions made under it."""
 
 
@@ -25,13 +25,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    with ExitStack() as opened:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.cluster)])
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    async with AsyncExitStack() as opened:
+        if request.param == "kafka":
+            from tests.cluster.kafka import Logs  # the other adapters need no client of Kafka
 
-        def made(name: str) -> Log:
+            logs = await opened.enter_async_context(Logs(request.getfixturevalue("servers"), partitions=2))
+
+        async def made(name: str) -> Log:
             if request.param == "memory":
                 return MemoryLog(2, identity=name)
+            if request.param == "kafka":
+                return await logs.open(name)
             connection = open_database(tmp_path / f"{name}.db")
             opened.enter_context(closing(connection))
             return SqliteLog(connection, 2)
@@ -40,8 +46,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def log(make: Make) -> Log:
-    return make("log")
+async def log(make: Make) -> Log:
+    return await make("log")
 
 
 def entries(*values: str, timestamp_ms: int = 1_000) -> list[Entry]:
@@ -276,9 +282,9 @@ async def test_appends_that_overlap_are_each_contiguous(log: Log) -> None:
 
 async def test_another_log_has_another_identity(make: Make) -> None:
     """A log is told from any other by its identity, and keeps it."""
-    log, other = make("log"), make("other")
+    log, other = await make("log"), await make("other")
 
     assert log.identity
     assert log.identity != other.identity
-    assert make("log").identity == log.identity
+    assert (await make("log")).identity == log.identity
     assert log.partitions == 2
