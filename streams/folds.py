@@ -21,7 +21,7 @@ from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import effective_ms
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, Log, Record
-from fanbell.streams.replica import Replica
+from fanbell.streams.replica import LogShort, Replica
 from fanbell.streams.snapshots import Snapshots
 
 INTAKE_GROUP: Final = "fanbell.intake"
@@ -80,6 +80,21 @@ class Folds:
                     assert not outputs, "a batch is one transaction: what was put in has come out"
         self.clock_ms = max(replica.fold.clock_ms for replica in self.replicas)
         self.position = await self.log.committed(INTAKE_GROUP, INTAKE, 0) or 0
+        await self._check_intake()
+
+    async def _check_intake(self) -> None:
+        """Numbered anew, what is accepted from now on would count as taken long ago, and nobody would hear it."""
+        end, start = await self.intake.end(INTAKE, 0), await self.intake.start(INTAKE, 0)
+        if end < self.position:
+            raise LogShort(
+                f"intake ends at {end}, but {self.position} of its records were taken already: it was removed, cut or "
+                "replaced by an older copy. Restore the newest one, or both it and the state from the same backup"
+            )
+        if start > self.position:
+            raise LogShort(
+                f"intake begins at {start}, but its records were taken only up to {self.position}: those between them "
+                "are gone. Restore the state, or both it and intake from the same backup"
+            )
 
     def _route(self, partition: int) -> Replica[Route]:
         return Replica(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fanbell.infra.settings import Settings
 from fanbell.schemas.records import Activity, Change
 from fanbell.streams.core.kinds import BadRules, default_source
 from fanbell.streams.log_sqlite import SqliteLog
+from fanbell.streams.replica import LogShort
 from fanbell.streams.sqlite import DatabaseFailed, open_database
 
 Story = Callable[[Embedded], Awaitable[None]]
@@ -27,8 +29,8 @@ def live(folder: Path, story: Story, **settings: object) -> None:
 
     async def main() -> None:
         backend = Embedded(Settings(data=folder, **settings))  # type: ignore[arg-type]
-        await backend.start()
         try:
+            await backend.start()
             await story(backend)
         finally:
             await backend.stop()
@@ -178,6 +180,39 @@ def test_a_damaged_file_is_said_and_left(tmp_path: Path) -> None:
         Embedded(Settings(data=tmp_path))
 
     assert (tmp_path / "fanbell.db").read_bytes() == b"not a database" * 1_000
+
+
+def test_an_intake_that_was_lost_is_said(tmp_path: Path) -> None:
+    """
+    Without the intake, or with an older copy of it, nothing starts: what is accepted next would be heard by nobody.
+    """
+    live(tmp_path, follow_and_post)
+    older = (tmp_path / "intake.db").read_bytes()
+
+    async def another(backend: Embedded) -> None:
+        await backend.publish([Activity("a2", "post", "ana", "p2")])
+
+    live(tmp_path, another)
+    for copy in (None, older):
+        (tmp_path / "intake.db").unlink()
+        if copy is not None:
+            (tmp_path / "intake.db").write_bytes(copy)
+
+        with pytest.raises(LogShort, match=r"intake ends at \d, but 4 of its records were taken"):
+            live(tmp_path, another)
+
+
+def test_a_state_that_was_lost_is_said_once_intake_was_trimmed(tmp_path: Path) -> None:
+    """
+    Where the intake no longer holds what the state was made of, a lost state is not made anew from the rest.
+    """
+    live(tmp_path, follow_and_post)
+    with closing(open_database(tmp_path / "intake.db")) as connection:
+        run(SqliteLog(connection, 1).trim("intake", 0, 2))
+    (tmp_path / "fanbell.db").unlink()
+
+    with pytest.raises(LogShort, match="intake begins at 2"):
+        live(tmp_path, follow_and_post)
 
 
 def test_a_store_that_was_lost_is_filled_from_the_log(tmp_path: Path) -> None:
