@@ -105,7 +105,8 @@ class Rules:
         """What is wrong with `activity` by these rules; empty if nothing is. Its fields are well formed already."""
         kind = self.kinds.get(activity.kind)
         if kind is None and activity.kind != DELETE and activity.kind not in GRAPH:
-            return [("kind", f"unknown kind {activity.kind!r}; declared are {', '.join(sorted(self.kinds))}")]
+            known = ", ".join(sorted({*self.kinds, *GRAPH, DELETE}))
+            return [("kind", f"unknown kind {activity.kind!r}; known are {known}")]
         errors: list[FieldError] = []
         if activity.deliver_at is not None:
             errors.append(("deliver_at", "is not supported yet; leave it out"))

@@ -331,7 +331,7 @@ def test_dead_letters_keep_what_was_sent() -> None:
         (reason, ACTIVITIES, 1 + at, nonsense[at])
         for at, reason in enumerate(["undecodable", "invalid", "misplaced", "invalid"])
     ]
-    assert "declared are comment" in dead[3].detail
+    assert "known are block, comment, delete, follow" in dead[3].detail
     assert ops(entities.publish(POST)) == ["announce"]
 
 
