@@ -1,4 +1,4 @@
-"""Says at the end how long each part of the tests took, and lets no test refuse a snapshot unnoticed."""
+"""What holds for all tests: how long each part took is said, no setting leaks in, no snapshot is refused unnoticed."""
 
 import os
 from collections import defaultdict
@@ -23,6 +23,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     own = tmp_path_factory.getbasetemp()
     with shared(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as cluster:
         yield cluster
+
+
+@pytest.fixture(autouse=True)
+def _as_if_nothing_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Fanbell is told by variables comes from the test alone.
+
+    Those of whoever runs the tests (FANBELL_TEST_…) are read before, by modules and `servers`; to the command, any
+    variable of its name that is no setting is an error.
+    """
+    for name in [name for name in os.environ if name.startswith("FANBELL_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
