@@ -86,6 +86,8 @@ class Embedded:
         self._dead_ids: dict[str, str] = {}
         self._dead_count = 0
         self._notified = 0
+        self._at: dict[str, Any] = {}
+        """Where in `intake` the runner failed, if it did: what its log line names."""
         self._saving: list[Any] = []
         self._ticking: Future[int] | None = None
         self._saved_at = time.monotonic()
@@ -148,7 +150,10 @@ class Embedded:
                 self._trouble = f"{type(error).__name__}: {error}"
                 if not self._report(ready, error):
                     return
-                logger.error("runner_failed", error=self._trouble, retry_s=self._pause_s, exc_info=error)
+                logger.error(
+                    "runner_failed", **self._at, error=self._trouble, retry_s=self._pause_s, exc_info=error
+                )
+                self._at = {}
             with self._wake:
                 if self._stopping or self._wake.wait_for(lambda: self._stopping, self._pause_s):
                     return
@@ -224,7 +229,15 @@ class Embedded:
 
     def _batch(self, runner: Runner, records: list[Record]) -> None:
         while records:
-            batches = run(runner.run(records, BATCH_WEIGHT, BATCH_S))
+            try:
+                batches = run(runner.run(records, BATCH_WEIGHT, BATCH_S))
+            except Exception:
+                self._at = {"offset": self._position}
+                if (
+                    failed := next((one for one in records if one.offset == runner.failed_at), None)
+                ) is not None:
+                    self._at = _named(failed)
+                raise
             self._position = runner.position
             if runner.keeper.dead:
                 self._read_dead(runner)
@@ -507,3 +520,11 @@ class Embedded:
         return await loop.run_in_executor(
             self._looker, lambda: run(self._look_log.read(topic, partition, offset, at_most))
         )
+
+
+def _named(record: Record) -> dict[str, Any]:
+    """What a log line names a record of `intake` by: its offset, and its id if it has one."""
+    named: dict[str, Any] = {"offset": record.offset}
+    if kind_of_record(record.value) in (Activity, Change):
+        named["activity"] = decode(record.value).id
+    return named

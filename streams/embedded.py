@@ -75,6 +75,8 @@ class Runner(Folds):
     ) -> None:
         super().__init__(log, intake, snapshots)
         self.keeper = Keeper(log, store, transaction)
+        self.failed_at: int | None = None
+        """Offset in `intake` of the record that could not be folded, if one could not."""
 
     async def open(self) -> None:
         """As `Folds.open`, and the store is brought up too."""
@@ -83,4 +85,9 @@ class Runner(Folds):
 
     async def run(self, records: Sequence[Record], weight: int, seconds: float) -> Batches:
         """`fold`, and keep it; what `notices` gained."""
-        return await self.keeper.keep(self.fold(records, weight, seconds))
+        try:
+            work = self.fold(records, weight, seconds)
+        except Exception:
+            self.failed_at = self.position
+            raise
+        return await self.keeper.keep(work)

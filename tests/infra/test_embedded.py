@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fanbell.edge.backend import Busy, Conflict
 from fanbell.infra import embedded
@@ -17,6 +18,8 @@ from fanbell.infra.intake import Intake, run
 from fanbell.infra.settings import Settings
 from fanbell.schemas.records import Activity, Change
 from fanbell.streams.core.kinds import BadRules, default_source
+from fanbell.streams.folds import Folds
+from fanbell.streams.log import Record
 from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.replica import LogShort
 from fanbell.streams.sqlite import DatabaseFailed, open_database
@@ -234,6 +237,27 @@ def test_a_store_that_was_lost_is_filled_from_the_log(tmp_path: Path) -> None:
         assert [row.kind for row in await backend.store.rows("bob")] == ["post"]
 
     live(tmp_path, after)
+
+
+def test_what_cannot_be_folded_is_named_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    If folding fails, the log line names the activity and its offset; nothing is skipped, and it goes on when it can.
+    """
+    take, failing = Folds._take, [True]
+
+    def trip(self: Folds, record: Record) -> None:
+        if b"a1" in record.value and failing:
+            failing.pop()
+            raise RuntimeError("stumbled")
+        take(self, record)
+
+    monkeypatch.setattr(Folds, "_take", trip)
+    monkeypatch.setattr(embedded, "RETRY_S", (0.01, 0.01))
+    with capture_logs() as lines:
+        live(tmp_path, follow_and_post)
+
+    (line,) = [line for line in lines if line["event"] == "runner_failed"]
+    assert (line["activity"], line["offset"], line["error"]) == ("a1", 2, "RuntimeError: stumbled")
 
 
 def test_trimming_leaves_what_a_restart_needs(tmp_path: Path) -> None:
