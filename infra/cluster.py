@@ -20,14 +20,12 @@ from fanbell.infra.settings import Settings
 from fanbell.projections.live import Live
 from fanbell.projections.store import Store, StoreFailed
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode
-from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Told
 from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
-from fanbell.streams.core.changes import change_of, placed
 from fanbell.streams.core.hashes import RecentIds, hash64
-from fanbell.streams.core.kinds import GRAPH
 from fanbell.streams.core.kinds import Rules as KindRules
-from fanbell.streams.log import Entry, Log, LogFailed, Record
+from fanbell.streams.log import Log, LogFailed, Record
+from fanbell.streams.publish import Batches, batches_of_activities, batches_of_changes
 from fanbell.streams.rules import RulesKeeper
 
 logger = structlog.get_logger()
@@ -229,13 +227,12 @@ class Clustered:
     async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
         self._admit()
         now_ms = time.time_ns() // 1_000_000
-        fresh: dict[str, tuple[int, Activity, bytes]] = {}
+        fresh: dict[str, tuple[int, Activity]] = {}
         results: list[Accepted] = []
         conflicts: list[tuple[int, str]] = []
         waits: list[asyncio.Future[None]] = []
         for i, activity in enumerate(activities):
-            value = encode(activity)
-            body = hash64(value[HEADER_BYTES:])
+            body = hash64(encode(activity)[HEADER_BYTES:])
             used = self._used(activity.id, now_ms)
             if activity.id in fresh:
                 used = fresh[activity.id][0]
@@ -243,7 +240,7 @@ class Clustered:
                 used, done = self._pending[activity.id]
                 waits.append(done)
             if used is None:
-                fresh[activity.id] = (body, activity, value)
+                fresh[activity.id] = (body, activity)
             elif used != body:
                 conflicts.append((i, activity.id))
             results.append("accepted" if used is None else "duplicate")
@@ -258,58 +255,41 @@ class Clustered:
         """The hash of the body with which this process published the id of late; best effort, the fold is exact."""
         return self._recent.get(hash64(id_.encode()), now_ms)
 
-    async def _put(self, fresh: Mapping[str, tuple[int, Activity, bytes]], now_ms: int) -> None:
+    async def _put(self, fresh: Mapping[str, tuple[int, Activity]], now_ms: int) -> None:
         if not fresh:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for id_, (body, _, _) in fresh.items():
+        for id_, (body, _) in fresh.items():
             self._pending[id_] = (body, done)
-        changes: defaultdict[int, list[Entry]] = defaultdict(list)
-        others: defaultdict[int, list[Entry]] = defaultdict(list)
-        for _, activity, value in fresh.values():
-            if activity.kind in GRAPH:
-                for partition, change in placed(change_of(activity), self.partitions):
-                    changes[partition].append(Entry(encode(change), now_ms))
-            else:
-                key = activity.target or activity.object
-                others[partition_of(key, self.partitions)].append(Entry(value, now_ms, key.encode()))
         try:
-            await self._append(ROUTED, changes)
-            await self._append(ACTIVITIES, others)
+            activities = (activity for _, activity in fresh.values())
+            await self._append(batches_of_activities(activities, self.partitions, now_ms))
         except BaseException as error:
             done.set_exception(error if isinstance(error, Unavailable) else Unavailable("it was given up"))
             done.exception()  # nobody may be waiting for it
             raise
         else:
             done.set_result(None)
-            for id_, (body, _, _) in fresh.items():
+            for id_, (body, _) in fresh.items():
                 self._recent.put(hash64(id_.encode()), body, now_ms)
         finally:
             for id_ in fresh:
                 del self._pending[id_]
 
-    async def _append(self, topic: str, batches: Mapping[int, list[Entry]]) -> None:
-        if not batches:
-            return
+    async def _append(self, batches: Batches) -> None:
         try:
-            firsts = await self._log.append_all(
-                [(topic, partition, entries) for partition, entries in batches.items()]
-            )
+            firsts = await self._log.append_all(batches)
         except LogFailed as error:
             raise Unavailable(str(error)) from error
-        if topic == ROUTED:
-            for (partition, entries), first in zip(batches.items(), firsts, strict=True):
+        for (topic, partition, entries), first in zip(batches, firsts, strict=True):
+            if topic == ROUTED:
                 last = first + len(entries) - 1
                 self._acknowledged[partition] = max(last, self._acknowledged.get(partition, -1))
 
     async def change(self, changes: Sequence[Change]) -> None:
         self._admit()
         now_ms = time.time_ns() // 1_000_000
-        batches: defaultdict[int, list[Entry]] = defaultdict(list)
-        for change in changes:
-            for partition, copy in placed(change, self.partitions):
-                batches[partition].append(Entry(encode(copy), now_ms))
-        await self._append(ROUTED, batches)
+        await self._append(batches_of_changes(changes, self.partitions, now_ms))
 
     def _admit(self) -> None:
         if self._trouble:

@@ -48,6 +48,7 @@ OF_THE_CLUSTER: Final = (
     "streams.kafka_reads",
     "streams.kafka_tail",
     "streams.log_kafka",
+    "streams.producer",
     "streams.topics_kafka",
     "infra.kafka",
 )

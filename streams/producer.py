@@ -1,0 +1,67 @@
+"""Publishing from a service of one's own, straight into Kafka: `from fanbell import Producer`."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from fanbell.schemas.parse import Invalid, parse_activity
+from fanbell.schemas.records import Activity
+from fanbell.streams.kafka import KafkaConfig
+from fanbell.streams.log import LogFailed
+from fanbell.streams.log_kafka import KafkaLog
+from fanbell.streams.publish import batches_of_activities
+
+
+class Producer:
+    """An async context manager; for one event loop, and any number of tasks in it.
+
+    What many tasks publish at once goes to the brokers together, so that waiting for each acknowledgement costs
+    nothing. `options` are those of `KafkaConfig`: `topic_prefix`, `security_protocol`, `sasl_username`, …
+    """
+
+    def __init__(self, bootstrap_servers: str | Sequence[str], **options: Any) -> None:
+        servers = bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else bootstrap_servers
+        self._config = KafkaConfig(bootstrap_servers=tuple(servers), **options)
+        self._log: KafkaLog | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises LogFailed, and TopicsUnusable with what to do."""
+        self._log = await KafkaLog.open(self._config)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._log is not None:
+            await self._log.close()
+            self._log = None
+
+    async def publish(self, activity: Activity | Mapping[str, Any] | None = None, /, **fields: Any) -> str:
+        """Publish one activity, given whole or by its fields; its id, once it is acknowledged.
+
+        Without an `id` it gets one. Give one of your own (the order's number, the row's key) wherever you may try
+        again: the same id twice is told once. Raises Invalid, which names every bad field and nothing is published
+        then, and LogFailed, after which it may or may not be in the log: publish it again, by the same id.
+        """
+        given = fields if activity is None else activity
+        return (await self.publish_many([given]))[0]
+
+    async def publish_many(self, activities: Sequence[Activity | Mapping[str, Any]]) -> list[str]:
+        """As `publish`, for many in their order. Raises as it does; on LogFailed a part of them may be in the log."""
+        if self._log is None:
+            raise LogFailed("this producer is not open: use it in `async with`")
+        whole = [_whole(activity) for activity in activities]
+        now_ms = time.time_ns() // 1_000_000
+        await self._log.append_all(batches_of_activities(whole, self._log.partitions, now_ms))
+        return [activity.id for activity in whole]
+
+
+def _whole(given: Activity | Mapping[str, Any]) -> Activity:
+    if isinstance(given, Activity):
+        return given
+    return parse_activity({"id": secrets.token_hex(16), **given})
+
+
+__all__ = ["Invalid", "LogFailed", "Producer"]
