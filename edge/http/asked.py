@@ -17,6 +17,7 @@ from fanbell.edge.auth import Caller
 from fanbell.edge.problems import Problem, bad_request, fault, forbidden, too_large, unprocessable
 from fanbell.schemas.limits import REQUEST_BYTES_MAX
 from fanbell.schemas.parse import Invalid, id_fault, parse_json
+from fanbell.schemas.parse_change import is_locale
 
 BODY_TIMEOUT_S: Final = 30  # a body of 2 MiB at 70 KB/s; slower is a slow phone on a bad day, or an attack
 DRAIN_BYTES_MAX: Final = (
@@ -25,7 +26,6 @@ DRAIN_BYTES_MAX: Final = (
 DRAIN_TIMEOUT_S: Final = 2
 _BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
-_LOCALE: Final = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}")
 _JSON_TYPE: Final = re.compile(
     rb"\s*application/json\s*(;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*", re.IGNORECASE
 )
@@ -253,8 +253,3 @@ def locale_parameter(query: dict[str, str], name: str = "locale") -> str | None:
             "The query cannot be used.", [fault(name, "must be a language tag such as en or pt-BR")]
         )
     return text
-
-
-def is_locale(text: str) -> bool:
-    """Whether `text` has the form of a BCP 47 language tag."""
-    return len(text) <= 35 and _LOCALE.fullmatch(text) is not None

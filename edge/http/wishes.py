@@ -4,16 +4,16 @@ import secrets
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from fanbell.edge.http import describe as d
-from fanbell.edge.http.asked import Asked, id_parameter, is_locale, whole_number
+from fanbell.edge.http.asked import Asked, id_parameter, whole_number
 from fanbell.edge.http.calls import Answer, Call, Edge, accepted, to_json
 from fanbell.edge.problems import fault, unprocessable
 from fanbell.projections.store import Profile
-from fanbell.schemas.limits import ID_BYTES_MAX, PROFILE_BYTES_MAX
+from fanbell.schemas.limits import ID_BYTES_MAX
 from fanbell.schemas.parse import ASPECTS, Invalid, id_fault, parse_preferences
+from fanbell.schemas.parse_change import profile_shape_fault
 from fanbell.schemas.records import Activity, Change
 
 LISTS: Final = {
@@ -132,30 +132,11 @@ async def put_profile(edge: Edge, asked: Asked) -> Answer:
 
 def profile_fault(name: str, value: Any) -> str | None:
     """What is wrong with `value` as the field `name` of a profile; None if nothing is."""
-    if type(value) is not str or not value:
-        return "must be a string with at least one character, or null"
-    if len(value.encode()) > PROFILE_BYTES_MAX:
-        return f"has more than {PROFILE_BYTES_MAX} bytes of UTF-8"
-    if any(char < " " or "\x7f" <= char <= "\x9f" for char in value):
-        return "must not contain control characters"
-    if name == "avatar_url" and not _is_web_address(value):
-        return "must be an http or https address, or a path from /"
-    if name == "locale" and not is_locale(value):
-        return "must be a language tag such as en or pt-BR"
+    if wrong := profile_shape_fault(name, value):
+        return wrong
     if name == "timezone" and (zones := _zones()) and value not in zones:
         return "must be an IANA time zone such as Europe/Berlin"
     return None
-
-
-def _is_web_address(value: str) -> bool:
-    """Browsers show it, so a `javascript:` or `data:` address is none."""
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return (parts.scheme in ("http", "https") and bool(parts.netloc)) or (
-        not parts.scheme and value.startswith("/")
-    )
 
 
 @lru_cache(maxsize=1)
