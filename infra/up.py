@@ -118,7 +118,7 @@ async def running(
     check_bind(settings.host, settings.secrets)
     auth = Auth(settings.secrets)
     asked_port = settings.port
-    listening = _listen(settings.host, asked_port)
+    listening = listen_at(settings.host, asked_port)
     with contextlib.closing(listening):
         port = int(listening.getsockname()[1])
         settings = dataclasses.replace(settings, port=port)
@@ -136,13 +136,13 @@ async def running(
             app: Any = create_app(backend, inbox, settings, auth, calls)
             if about is not None and edge is not None:
                 app = mount_page(app, edge.port, settings.edge_url, about())
-            await stack.enter_async_context(_answering(app, listening))
+            await stack.enter_async_context(answering(app, listening))
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             yield Running(backend, edge, inbox, settings, f"http://{host}:{port}", failed)
 
 
 @contextlib.asynccontextmanager
-async def _answering(app: Any, listening: socket.socket) -> AsyncIterator[None]:
+async def answering(app: Any, listening: socket.socket) -> AsyncIterator[None]:
     """Answer HTTP requests until the end; those under way have `STOP_S` to end."""
     server = _Server(
         uvicorn.Config(
@@ -158,7 +158,7 @@ async def _answering(app: Any, listening: socket.socket) -> AsyncIterator[None]:
         await serving
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen_at(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises OSError with what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
