@@ -60,11 +60,50 @@ class Projector:
         records = await self._log.read(NOTICES, self.partition, self._next, at_most)
         if not records:
             return 0
+        await self._apply(records)
+        return len(records)
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Apply records as they were handed over: repeats are dropped, gaps are read from the log.
+
+        Raises Discontinued, LogFailed, StoreFailed.
+        """
+        contiguous: list[Record] = []
+        for record in records:
+            expected = contiguous[-1].offset + 1 if contiguous else self._next
+            if record.offset > expected:
+                await self._apply(contiguous)
+                contiguous = []
+                await self._heal(record.offset)
+            if record.offset >= self._next:
+                contiguous.append(record)
+        await self._apply(contiguous)
+
+    async def _heal(self, before: int) -> None:
+        """Read what the log has up to there; what it has not was aborted, or is control records."""
+        while self._next < before:
+            found = await self._log.read(NOTICES, self.partition, self._next, READ_MAX)
+            missing = [record for record in found if record.offset < before]
+            if not missing:
+                return
+            await self._apply(missing)
+
+    async def missing(self) -> list[Record]:
+        """The records after the last one seen, at most `READ_MAX`; empty at the end."""
+        return await self._log.read(NOTICES, self.partition, self._next, READ_MAX)
+
+    @property
+    def seen(self) -> int:
+        """Offset of the last record taken or dropped."""
+        return self._next - 1
+
+    async def _apply(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
         told = self._new(records)
         if told:
             await self._store.apply({self.partition: told}, {self.partition: self.position})
         self._next = records[-1].offset + 1
-        return len(records)
 
     def _new(self, records: Sequence[Record]) -> list[Told]:
         """Those that were not taken before; moves `position` and `last` to the last of them."""

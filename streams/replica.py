@@ -172,14 +172,23 @@ class Replica(Generic[F]):
 
         Raises SnapshotFailed, and Unacknowledged while outputs are on their way.
         """
+        snapshot = self.snapshot()
+        if snapshot is not None:
+            await self.keep(snapshot)
+
+    def snapshot(self) -> Snapshot | None:
+        """The state as it stands; None if that is kept already. Raises Unacknowledged."""
         self._check_acknowledged()
         if self.offset == self.saved:
-            return
-        snapshot = Snapshot(
+            return None
+        return Snapshot(
             self.fold.stage, self.partition, self.offset, FOLD_VERSION, self._log.identity, self.fold.dump()
         )
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Keep what `snapshot` returned; the stream may go on meanwhile. Raises SnapshotFailed."""
         await self._snapshots.save(snapshot)
-        self.previous, self.saved = self.saved, snapshot.offset  # the stream may have gone on meanwhile
+        self.previous, self.saved = self.saved, snapshot.offset
 
     def _check_acknowledged(self) -> None:
         if self._advancing:

@@ -41,6 +41,9 @@ CLIENTS: Final = {"faust", "mode", "aiokafka", "kafka", "confluent_kafka", "cass
 """The embedded mode installs none of these."""
 
 OF_THE_CLUSTER: Final = (
+    "streams.agents.batches",
+    "streams.agents.checked",
+    "streams.agents.worker",
     "streams.kafka",
     "streams.kafka_appends",
     "streams.kafka_calls",

@@ -1,0 +1,1 @@
+"""The cluster's rim around the projection."""

@@ -1,0 +1,32 @@
+"""`changes` as an agent: what other producers wish, passed on to where the shards take it."""
+
+from typing import Any
+
+from fanbell.schemas.topics import CHANGES
+from fanbell.streams.agents.part import Stage
+from fanbell.streams.agents.shard import Pace, Shard
+from fanbell.streams.core.forward import Forwarding
+from fanbell.streams.log import Log, LogFailed
+from fanbell.streams.replica import Replica
+from fanbell.streams.snapshots import Snapshots
+
+
+def attach(app: Any, changes: Any, partitions: Any) -> None:
+    """Advance the replica of each partition that `changes` has news for."""
+
+    @app.agent(changes, name="forward")  # type: ignore[untyped-decorator]
+    async def forward(batches: Any) -> None:
+        async for batch in batches:  # all that was fetched of one partition
+            partitions.take(batch)
+
+
+def stage(log: Log, snapshots: Snapshots, pace: Pace) -> Stage:
+    def make(partition: int) -> Shard:
+        replica = Replica(
+            CHANGES, partition, log, snapshots,
+            lambda: Forwarding(partition, log.partitions),
+            lambda data: Forwarding.load(partition, log.partitions, data),
+        )  # fmt: skip
+        return Shard(replica, log, pace)
+
+    return Stage("forward", CHANGES, make, attach, (LogFailed,))

@@ -1,0 +1,31 @@
+"""Stage 1 as an agent: `activities` in, commands, facts and forwards out."""
+
+from typing import Any
+
+from fanbell.schemas.topics import ACTIVITIES
+from fanbell.streams.agents.part import Stage
+from fanbell.streams.agents.shard import Pace, Shard
+from fanbell.streams.core.route import Route
+from fanbell.streams.log import Log, LogFailed
+from fanbell.streams.replica import Replica
+from fanbell.streams.snapshots import Snapshots
+
+
+def attach(app: Any, activities: Any, partitions: Any) -> None:
+    """Advance the replica of each partition that `activities` has news for."""
+
+    @app.agent(activities, name="route")  # type: ignore[untyped-decorator]
+    async def route(batches: Any) -> None:
+        async for batch in batches:  # all that was fetched of one partition
+            partitions.take(batch)  # step, append commands, wait for their acks: partitions side by side
+
+
+def stage(log: Log, snapshots: Snapshots, pace: Pace) -> Stage:
+    def make(partition: int) -> Shard:
+        replica = Replica(
+            ACTIVITIES, partition, log, snapshots,
+            lambda: Route(partition, log.partitions), lambda data: Route.load(partition, log.partitions, data),
+        )  # fmt: skip
+        return Shard(replica, log, pace)
+
+    return Stage("route", ACTIVITIES, make, attach, (LogFailed,))

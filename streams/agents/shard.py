@@ -1,0 +1,118 @@
+"""A replica as a worker holds it: with ticks, snapshots and commits, each when it is due."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from fanbell.schemas.codec import encode
+from fanbell.schemas.records import Tick
+from fanbell.streams.log import Entry, Log, Record
+from fanbell.streams.replica import Replica
+from fanbell.streams.snapshots import SnapshotFailed
+
+logger = structlog.get_logger()
+
+TICK_S: Final = 1.0  # without records for so long, a fold that waits for time is told what time it is
+COMMIT_S: Final = 1.0  # stage 1 puts out again what is not committed: a second's worth
+
+
+class Pace(NamedTuple):
+    """How often a shard is saved: what is after the last snapshot must be folded again by who opens it."""
+
+    snapshot_records: int = 100_000
+    """About two seconds of folding"""
+    snapshot_s: float = 60.0
+    ticks: bool = True
+    """False while history is loaded into an empty log: its time is not now"""
+
+
+class Shard:
+    """The port is `part.Part`. Raises LogFailed where the log did, and whatever the fold raises."""
+
+    def __init__(self, replica: Replica[Any], log: Log, pace: Pace) -> None:
+        self.replica = replica
+        self._log, self._pace = log, pace
+        self._committed = -1
+        self._committed_at = self._saved_at = time.monotonic()
+        self._ticked = -1
+        """Offset of the last tick appended"""
+        self._saving: asyncio.Task[None] | None = None
+
+    @property
+    def offset(self) -> int:
+        return self.replica.offset
+
+    async def open(self) -> None:
+        await self.replica.open()
+        self._committed = self.replica.offset
+
+    async def missing(self) -> list[Record]:
+        return await self.replica.missing()
+
+    async def advance(self, records: Sequence[Record]) -> None:
+        await self.replica.advance(records)
+
+    async def rest(self, idle_s: float) -> None:
+        now = time.monotonic()
+        if self.offset > self._committed and now - self._committed_at >= COMMIT_S:
+            await self._commit()
+        self._save_if_due(now)
+        if self._pace.ticks and idle_s >= TICK_S:
+            await self._tick()
+
+    async def leave(self) -> None:
+        """Commit, and keep a snapshot. A snapshot that fails is warned of: the one before it serves too."""
+        await self._commit()
+        if self._saving is not None:
+            await self._saving
+        snapshot = self.replica.snapshot()
+        if snapshot is not None:
+            self._saving = asyncio.create_task(self._keep(snapshot))
+            await self._saving
+
+    def numbers(self) -> dict[str, float]:
+        return {
+            "snapshot_age_s": time.monotonic() - self._saved_at,
+            "snapshot_offset": self.replica.saved,
+            "fold_time_ms": self.replica.fold.clock_ms,
+        }
+
+    async def _commit(self) -> None:
+        offset = self.offset
+        await self.replica.commit()
+        self._committed, self._committed_at = offset, time.monotonic()
+
+    async def _tick(self) -> None:
+        """Let time pass where nothing else makes it pass; not again before the last one has come round."""
+        now_ms = int(time.time() * 1000)
+        due_ms = self.replica.fold.due_ms()
+        if due_ms is None or due_ms > now_ms or self._ticked > self.offset:
+            return
+        tick = Entry(encode(Tick(now_ms)), now_ms)
+        self._ticked = await self._log.append(self.replica.topic, self.replica.partition, [tick])
+
+    def _save_if_due(self, now: float) -> None:
+        if self._saving is not None:
+            if not self._saving.done():
+                return
+            self._saving.result()
+            self._saving = None
+        records = self.offset - self.replica.saved
+        if records >= self._pace.snapshot_records or (
+            records and now - self._saved_at >= self._pace.snapshot_s
+        ):
+            snapshot = self.replica.snapshot()  # here, between two batches; kept while the stream goes on
+            if snapshot is not None:
+                self._saving = asyncio.create_task(self._keep(snapshot))
+
+    async def _keep(self, snapshot: Any) -> None:
+        try:
+            await self.replica.keep(snapshot)
+        except SnapshotFailed as error:
+            logger.warning(
+                "snapshot_failed", stage=snapshot.stage, partition=snapshot.partition, error=str(error)
+            )
+        self._saved_at = time.monotonic()

@@ -1,0 +1,93 @@
+"""From `changes` to `routed`: what producers wish who use neither our API nor our SDK.
+
+One partition of `changes` in, commands for the partitions of `routed` that must hear of each change out. Commands, and
+not the changes as they stand, because a command is dropped by its origin when it comes again: a follow that were
+repeated after a crash would undo the unfollow that followed on it.
+"""
+
+from typing import ClassVar, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from fanbell.schemas.by_hand import ask_bytes, command_bytes
+from fanbell.schemas.codec import Undecodable, decode, encode, encode_body
+from fanbell.schemas.parse import id_fault
+from fanbell.schemas.records import Ask, Change, Dead
+from fanbell.schemas.topics import CHANGES, DEAD, ROUTED
+from fanbell.streams.core.changes import fault_of, placed
+from fanbell.streams.core.fold import NONE_YET, Output, effective_ms, number, pair_bytes
+from fanbell.streams.log import Record
+
+RULES: Final = 0  # commands that carry a change are for every version of the rules
+
+
+class Forwarding:
+    """One partition of `changes`: the last pair put out for each partition of `routed`, and nothing else.
+
+    Sources are numbered above those of stage 1, which are partitions of `activities`.
+    """
+
+    stage: ClassVar[str] = "forward"
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition, self.partitions = partition, partitions
+        self.clock_ms = 0
+        self.forwarded = 0
+        """Changes passed on since opening; a gauge, no state."""
+        self._command = command_bytes(number(partitions + partition))
+        self._last: list[bytes] = [pair_bytes(*NONE_YET)] * partitions
+        """By partition of `routed`, the last pair put out, as the next command names it"""
+
+    def step(self, record: Record) -> list[Output]:
+        self.clock_ms = max(self.clock_ms, record.timestamp_ms)
+        try:
+            change = decode(record.value)
+        except Undecodable as error:
+            return [self._dead(record, "", "undecodable", str(error))]
+        if type(change) is not Change:
+            name = type(change).__name__
+            return [self._dead(record, "", "misplaced", f"a {name} does not belong into {CHANGES}")]
+        fault = _id_fault(change) or fault_of(change)
+        if fault is not None:
+            return [self._dead(record, change.id, "invalid", fault)]
+        own_ms = effective_ms(change.occurred_at, record.timestamp_ms)
+        self.forwarded += 1
+        return [
+            self._put(record.offset, index, partition, copy, own_ms)
+            for index, (partition, copy) in enumerate(placed(change, self.partitions))
+        ]
+
+    def due_ms(self) -> int | None:
+        return None
+
+    def dump(self) -> bytes:
+        return msgspec.msgpack.encode({"clock_ms": self.clock_ms, "last": self._last})
+
+    @classmethod
+    def load(cls, partition: int, partitions: int, data: bytes) -> "Forwarding":
+        tree = msgspec.msgpack.decode(data)
+        made = cls(partition, partitions)
+        made.clock_ms, made._last = tree["clock_ms"], tree["last"]
+        return made
+
+    def _put(self, n: int, index: int, partition: int, change: Change, own_ms: int) -> Output:
+        ask = Ask(RULES, own_ms, "change", None, encode_body(replace(change, occurred_at=own_ms)), [])
+        pair = pair_bytes(n, index)
+        value = self._command + pair + self._last[partition] + ask_bytes(ask)
+        self._last[partition] = pair
+        return Output(ROUTED, partition, value, n, index)
+
+    def _dead(self, record: Record, id_: str, reason: str, detail: str) -> Output:
+        n = record.offset
+        dead = Dead(CHANGES, self.partition, n, 0, n, id_, reason, detail, self.clock_ms, record.value)
+        return Output(DEAD, 0, encode(dead), n, 0)
+
+
+def _id_fault(change: Change) -> str | None:
+    """What is wrong with its ids, field first."""
+    for field, value in (("id", change.id), ("user", change.user), ("object", change.object)):
+        fault = None if value is None else id_fault(value)
+        if fault is not None:
+            return f"{field}: {fault}"
+    return None
