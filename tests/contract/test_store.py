@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from fanbell.projections import rows as view
 from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Body, Profile, Store, Traced
+from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.projections.store_sqlite import SqliteStore
 from fanbell.schemas.records import Preference, Told
 from fanbell.streams.sqlite import open_database
+from tests.cluster import keyspaces
 from tests.projections.told import NAMES, content, histories, mark, notice, outcome, retraction, update, wish
 
 T = TypeVar("T")
@@ -29,14 +31,20 @@ class Made(Protocol):
     def __call__(self, keep: int = 200, keep_age_ms: int | None = None) -> Store: ...
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("cassandra", marks=pytest.mark.cluster)])
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
-    """Makes a store of each adapter; the SQLite one trims as late as it can, or at once, as `trim_rows` says."""
+    """Makes a store of each adapter, empty; the SQLite one trims as late as it can, or at once, as `trim_rows` says.
+
+    Two of Cassandra's, made within one test, are of the same inboxes.
+    """
     closing: list[Callable[[], None]] = []
+    cassandra = request.param == "cassandra" and keyspaces.emptied(request.getfixturevalue("servers"))
 
     def make(keep: int = 200, keep_age_ms: int | None = None) -> Store:
         if request.param == "memory":
             return MemoryStore(keep, keep_age_ms)
+        if cassandra:
+            return CassandraStore(cassandra, keep, keep_age_ms)
         connection = open_database(tmp_path / f"{len(closing)}.db")
         store = SqliteStore(connection, keep, keep_age_ms)
         closing.extend((store.close, connection.close))
