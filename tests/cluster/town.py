@@ -9,7 +9,7 @@ from typing import Final
 
 from fanbell.schemas.codec import content_of, decode, encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change, Notice, Rules
+from fanbell.schemas.records import Activity, Change, Notice, Rules, Update
 from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
 from fanbell.streams.core.changes import placed
 from fanbell.streams.core.fold import NONE_YET
@@ -21,7 +21,7 @@ PEOPLE: Final = [f"person{number}" for number in range(40)]
 START_MS: Final = 1_760_000_000_000
 
 Told = dict[str, set[tuple[str, str]]]
-"""recipient → {(activity, reason)}"""
+"""recipient → {(activity or what a group came to, reason)}"""
 
 
 def follows(random: Random) -> list[Change]:
@@ -30,7 +30,7 @@ def follows(random: Random) -> list[Change]:
 
 
 def doings(random: Random, count: int, first: int = 0) -> list[Activity]:
-    """Posts, messages and mentions: each is told for itself, so that what is heard does not depend on when."""
+    """Posts and mentions, each told for itself, and messages, which come to a group for each recipient."""
     made = []
     for number in range(first, first + count):
         actor, others = random.choice(PEOPLE), random.sample(PEOPLE, 3)
@@ -81,12 +81,17 @@ def expected(changes: Sequence[Change], activities: Sequence[Activity]) -> Told:
     for item in (*changes, *activities):
         pipeline.append(encode(item), START_MS)
     pipeline.settle()
+    pipeline.tick(START_MS + 3_600_000)  # what groups hold back goes out
     return told(list(done(pipeline.log.read(NOTICES, 0, 0, 1 << 30))))
 
 
 def told(records: Sequence[Record]) -> Told:
-    """Who was told of what by one partition's notices. Asserts that, repeats dropped, they follow on each other."""
+    """Who was told of what by one partition's notices. Asserts that, repeats dropped, they follow on each other.
+
+    Of a group, what it came to: how it got there depends on the order among entities, which nobody promises.
+    """
     heard: Told = defaultdict(set)
+    groups: dict[tuple[str, str, str | None], int] = {}
     last = NONE_YET
     for record in records:
         item = decode(record.value)
@@ -95,10 +100,16 @@ def told(records: Sequence[Record]) -> Told:
         assert (item.prev_n, item.prev_index) == last, f"a jump at {record.offset}"
         last = (item.n, item.index)
         if isinstance(item, Notice):
-            content = content_of(item.content).id
+            content = content_of(item.content)
             for recipient in item.recipients:
-                assert (content, item.reason) not in heard[recipient], "told twice"
-                heard[recipient].add((content, item.reason))
+                assert (content.id, item.reason) not in heard[recipient], "told twice"
+                heard[recipient].add((content.id, item.reason))
+        elif isinstance(item, Update):
+            content = content_of(item.content)
+            for recipient in item.recipients:
+                groups[recipient, content.kind, content.target] = item.count
+    for (recipient, kind, target), count in groups.items():
+        heard[recipient].add((f"{count} of {kind} {target}", "group"))
     return heard
 
 
@@ -118,11 +129,10 @@ async def heard(log: Log) -> Told:
 
 
 async def until_heard(log: Log, wanted: Told, seconds: float) -> Told:
-    """What `notices` tells once it is as much as `wanted`, or when the time is up."""
+    """What `notices` tells once it is `wanted`, or when the time is up."""
     until = time.monotonic() + seconds
-    count = sum(map(len, wanted.values()))
     while True:
         found = await heard(log)
-        if sum(map(len, found.values())) >= count or time.monotonic() > until:
+        if found == wanted or time.monotonic() > until:
             return found
         await asyncio.sleep(0.2)
