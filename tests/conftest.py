@@ -1,7 +1,7 @@
-"""What holds for all tests: how long each part took is said, no setting leaks in, no snapshot is refused unnoticed."""
+"""What holds for all tests: the parts' times and the faults that hit are said at the end, no setting leaks in."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -15,6 +15,8 @@ from tests.cluster.servers import shared
 
 _SECONDS: Final[defaultdict[str, float]] = defaultdict(float)
 _TESTS: Final[defaultdict[str, int]] = defaultdict(int)
+_FAULTS: Final[defaultdict[tuple[str, str], Counter[str]]] = defaultdict(Counter)
+"""(of what, fault) → stage → how often the simulation let it hit there"""
 
 
 @pytest.fixture(scope="session")
@@ -83,10 +85,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     part = part_of(report.nodeid)
     _SECONDS[part] += report.duration
     _TESTS[part] += report.when == "call"
+    for name, value in report.user_properties if report.when == "call" else ():
+        if name.startswith("faults"):
+            for fault, stages in value.items():
+                _FAULTS[name, fault] += Counter(stages)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Seconds are those of the workers: with two of them, half as many passed on the wall."""
     terminalreporter.write_line("")
+    for (name, fault), stages in sorted(_FAULTS.items()):
+        where = ", ".join(f"{stage} {count}" for stage, count in sorted(stages.items()))
+        terminalreporter.write_line(f"{name}: {fault:<24} hit {where or 'nothing'}")
     for part, seconds in sorted(_SECONDS.items()):
         terminalreporter.write_line(f"tests: {part:<35} {_TESTS[part]:>5} run {seconds:>6.1f} s")

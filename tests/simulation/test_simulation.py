@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -21,23 +22,31 @@ PARTS: Final = 5  # so that the seeds spread over the tests' processes
 MUTANT_SEEDS: Final = SEEDS  # a planted bug must be found within the seeds that are run anyway
 
 
+Recorder = Callable[[str, Any], None]
+"""What a test records goes into the report at the end (`tests/conftest.py`)."""
+
+
 @pytest.mark.parametrize("part", range(PARTS))
-def test_inboxes_are_right_whatever_befalls_the_workers(part: int) -> None:
+def test_inboxes_are_right_whatever_befalls_the_workers(part: int, record_property: Recorder) -> None:
     """
     Nothing is lost, told twice, unwanted or out of order, and what was acknowledged is in force, under every fault.
     """
     summary = run(range(part * SEEDS // PARTS, (part + 1) * SEEDS // PARTS))
+    record_property("faults", {fault: dict(stages) for fault, stages in summary.coverage().items()})
 
     assert not summary.failed, told(summary, verbose=False)
     missed = [fault for fault, stages in summary.coverage().items() if not stages]
     assert missed == [], "faults that hit nothing prove nothing"
 
 
-def test_one_process_loses_nothing_whatever_its_disk_does() -> None:
+def test_one_process_loses_nothing_whatever_its_disk_does(record_property: Recorder) -> None:
     """
     The embedded mode has every inbox right though it dies at any point and power takes back what was not durable.
     """
     summary = run(range(EMBEDDED_SEEDS), embedded=True)
+    record_property(
+        "faults of one process", {fault: dict(stages) for fault, stages in summary.coverage().items()}
+    )
 
     assert not summary.failed, told(summary, verbose=False)
     assert [fault for fault, stages in summary.coverage().items() if not stages] == []
