@@ -10,7 +10,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
@@ -33,6 +34,7 @@ CONNECT_S: Final = 5.0
 RECONNECT_LEAST_S: Final = 0.5
 RECONNECT_MOST_S: Final = 5.0  # a server that is back is used again within this
 
+T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
 
@@ -207,28 +209,22 @@ def _settle(
         loop.call_soon_threadsafe(hand_over)
 
 
-async def each(items: Iterable[Any], work: Callable[[Any], Awaitable[None]]) -> None:
-    """`work(item)` of each, IN_FLIGHT_MAX at a time; the first failure ends the others."""
+async def each(
+    items: Iterable[T], work: Callable[[T], Awaitable[None]], at_most: int = IN_FLIGHT_MAX
+) -> None:
+    """`work(item)` of each, `at_most` at a time; the first failure ends the others."""
     left = iter(items)
 
-    async def worker() -> None:
-        for item in left:
-            await work(item)
-
-    first = []
-    for item in left:
-        first.append(item)
-        if len(first) == IN_FLIGHT_MAX:
-            break
-
-    async def begin(item: Any) -> None:
+    async def go_on(item: T) -> None:
         await work(item)
-        await worker()
+        for other in left:
+            await work(other)
 
+    first = list(islice(left, at_most))
     if len(first) == 1:
-        await begin(first[0])
+        await go_on(first[0])
         return
-    tasks = [asyncio.ensure_future(begin(item)) for item in first]
+    tasks = [asyncio.ensure_future(go_on(item)) for item in first]
     try:
         await asyncio.gather(*tasks)
     except BaseException:

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from fanbell.streams.snapshots import Snapshot, Snapshots
+from fanbell.streams.snapshots_cassandra import CassandraSnapshots
 from fanbell.streams.snapshots_folder import FolderSnapshots
 from fanbell.streams.snapshots_memory import MemorySnapshots
+from fanbell.streams.snapshots_shared import SharedSnapshots
+from tests.cluster import keyspaces
 
 pytestmark = pytest.mark.anyio
 
@@ -16,9 +19,25 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["memory", "folder"])
+CLUSTER = pytest.mark.cluster
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "folder",
+        pytest.param("cassandra", marks=CLUSTER),
+        pytest.param("shared", marks=CLUSTER),
+    ]
+)
 def snapshots(request: pytest.FixtureRequest, tmp_path: Path) -> Snapshots:
-    return MemorySnapshots() if request.param == "memory" else FolderSnapshots(tmp_path / "snapshots")
+    if request.param == "memory":
+        return MemorySnapshots()
+    folder = FolderSnapshots(tmp_path / "snapshots")
+    if request.param == "folder":
+        return folder
+    shared = CassandraSnapshots(keyspaces.emptied(request.getfixturevalue("servers")), "worker-1")
+    return shared if request.param == "cassandra" else SharedSnapshots(folder, shared)
 
 
 def at(offset: int, stage: str = "fan_out", partition: int = 3, identity: str = "a1b2") -> Snapshot:

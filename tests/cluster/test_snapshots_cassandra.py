@@ -1,0 +1,156 @@
+"""Snapshots that machines share: several writers, torn ones, and a large state beside a busy event loop."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from fanbell.infra.local.cluster import Cluster
+from fanbell.streams.cassandra import Cassandra, CassandraFailed
+from fanbell.streams.snapshots import Snapshot, SnapshotFailed
+from fanbell.streams.snapshots_cassandra import CHUNK_BYTES, CassandraSnapshots
+from fanbell.streams.snapshots_folder import FolderSnapshots
+from fanbell.streams.snapshots_memory import MemorySnapshots
+from fanbell.streams.snapshots_shared import SharedSnapshots
+from tests.cluster import keyspaces
+
+pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def cassandra(servers: Cluster) -> Cassandra:
+    return keyspaces.emptied(servers)
+
+
+def at(offset: int, state: bytes = b"state", identity: str = "a1") -> Snapshot:
+    return Snapshot("fan_out", 3, offset, 7, identity, state)
+
+
+async def offsets(snapshots: CassandraSnapshots) -> list[int]:
+    return [snapshot.offset for snapshot in await snapshots.candidates("fan_out", 3)]
+
+
+async def test_what_another_saved_is_found_and_then_dropped(cassandra: Cassandra) -> None:
+    """A new owner finds what the old one saved; once it has saved two of its own, the old ones go."""
+    old, new = CassandraSnapshots(cassandra, "old"), CassandraSnapshots(cassandra, "new")
+    await old.save(at(10))
+    await old.save(at(20))
+    assert await offsets(new) == [20, 10]
+
+    await new.save(at(30))
+    assert await offsets(new) == [30, 20, 10]
+    await new.save(at(40))
+    assert await offsets(old) == [40, 30]
+
+
+async def test_a_late_worker_neither_leads_nor_drops(cassandra: Cassandra) -> None:
+    """A worker that saves late, at lower offsets of the same log, drops nothing newer and is not taken first."""
+    owner, zombie = CassandraSnapshots(cassandra, "owner"), CassandraSnapshots(cassandra, "zombie")
+    await owner.save(at(100))
+    await owner.save(at(200))
+    for offset in (50, 60, 70):
+        await zombie.save(at(offset))
+
+    assert (await offsets(owner))[:2] == [200, 100]
+
+
+async def test_a_torn_one_is_left_out(cassandra: Cassandra) -> None:
+    """A snapshot that lacks a chunk, or has another one's bytes, is left out; the one before it is there."""
+    snapshots = CassandraSnapshots(cassandra, "w")
+    await snapshots.save(at(10))
+    await snapshots.save(at(20, os.urandom(3 * CHUNK_BYTES)))
+    newest = (await snapshots.manifests("fan_out", 3))[0]
+    place = (b"x", "fan_out", 3, newest.number, "w", 1)
+    where = "stage = ? AND partition = ? AND number = ? AND writer = ? AND chunk = ?"
+
+    await cassandra.execute(f"UPDATE snapshot_chunks SET data = ? WHERE {where}", place)
+    assert await offsets(snapshots) == [10]
+    await cassandra.execute(f"DELETE FROM snapshot_chunks WHERE {where}", place[1:])
+    assert await offsets(snapshots) == [10]
+
+
+async def test_a_writer_that_dies_leaves_what_was(
+    cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the manifest is not written, a snapshot is not there, and those before it are."""
+    snapshots = CassandraSnapshots(cassandra, "w")
+    await snapshots.save(at(10))
+    execute = cassandra.execute
+
+    async def dies(cql: str, values: object = ()) -> list[tuple[object, ...]]:
+        if "INSERT INTO snapshots " in cql:
+            raise CassandraFailed("the end of this process")
+        return await execute(cql, values)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cassandra, "execute", dies)
+    with pytest.raises(SnapshotFailed, match="kept before are untouched"):
+        await snapshots.save(at(20))
+    assert await offsets(snapshots) == [10]
+
+
+async def test_a_copy_at_hand_is_not_fetched(cassandra: Cassandra, tmp_path: Path) -> None:
+    """What this machine has to the last byte is taken from it; what it has not, from the others."""
+    shared = CassandraSnapshots(cassandra, "w")
+    here = SharedSnapshots(FolderSnapshots(tmp_path / "here"), shared)
+    await here.save(at(10))
+    await CassandraSnapshots(cassandra, "x").save(at(20))
+    loaded = []
+    load = shared.load
+
+    async def counted(stage: str, partition: int, manifest: object) -> Snapshot | None:
+        found = await load(stage, partition, manifest)  # type: ignore[arg-type]
+        loaded.append(found)
+        return found
+
+    shared.load = counted  # type: ignore[method-assign, assignment]
+    assert [snapshot.offset for snapshot in await here.candidates("fan_out", 3)] == [20, 10]
+    assert loaded == [at(20)]
+
+
+async def test_without_the_shared_ones_the_local_do(
+    cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Cassandra cannot be asked, local snapshots are candidates; with none of those it is an error."""
+    shared = CassandraSnapshots(cassandra, "w")
+    some, none = SharedSnapshots(MemorySnapshots(), shared), SharedSnapshots(MemorySnapshots(), shared)
+    await some.save(at(10))
+
+    async def away(*_: object) -> list[tuple[object, ...]]:
+        raise CassandraFailed("nobody answers")
+
+    monkeypatch.setattr(cassandra, "execute", away)
+    assert await some.candidates("fan_out", 3) == [at(10)]
+    with pytest.raises(SnapshotFailed):
+        await none.candidates("fan_out", 3)
+    with pytest.raises(SnapshotFailed):
+        await some.save(at(20))
+
+
+async def test_a_large_state_lets_the_event_loop_go_on(cassandra: Cassandra) -> None:
+    """Saving and opening 100 MB happens beside everything else: the event loop has its turn throughout."""
+    state = os.urandom(1 << 20) * 100
+    snapshots = CassandraSnapshots(cassandra, "w")
+    turns = 0
+
+    async def beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    other = asyncio.ensure_future(beside())
+    begun = time.monotonic()
+    await snapshots.save(at(10, state))
+    (found,) = await snapshots.candidates("fan_out", 3)
+    seconds = time.monotonic() - begun
+    other.cancel()
+
+    assert found.state == state
+    assert turns > seconds * 10, f"{turns} turns in {seconds:.1f} s"
