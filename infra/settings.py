@@ -94,6 +94,33 @@ class Settings:
         int, Rule("waiting for a slow client; past it the client is asked to resume", "frames", least=1)
     ] = 256
     mailbox_bytes: Annotated[int, Rule("the same in bytes", "B", least=1_024)] = 1_048_576
+    kafka_bootstrap_servers: Annotated[
+        tuple[str, ...], Rule("brokers of the cluster's Kafka, as host:port; one that answers is enough")
+    ] = ()
+    kafka_topic_prefix: Annotated[str, Rule("what the names of the topics begin with")] = "fanbell."
+    kafka_security_protocol: Annotated[
+        str, Rule("how brokers are spoken to", among=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"))
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[
+        str, Rule("how to log in with SASL_*", among=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))
+    ] = "PLAIN"
+    kafka_sasl_username: Annotated[str, Rule("who logs in")] = ""
+    kafka_sasl_password: Annotated[str, Rule("the password of that user", secret=True)] = ""
+    kafka_ssl_cafile: Annotated[
+        str, Rule("PEM file of the authorities that sign brokers' certificates; empty are the system's")
+    ] = ""
+    kafka_ssl_certfile: Annotated[str, Rule("PEM file of our certificate, if brokers ask for one")] = ""
+    kafka_ssl_keyfile: Annotated[str, Rule("PEM file of its key")] = ""
+    kafka_compression: Annotated[str, Rule("of what is appended", among=("lz4", "zstd", "none"))] = "lz4"
+    kafka_replication_factor: Annotated[
+        int, Rule("copies of each record in topics that are made", least=1, most=32)
+    ] = 3
+    kafka_min_insync_replicas: Annotated[
+        int, Rule("copies that there are before a record is acknowledged; 0 is one less than all", most=32)
+    ] = 0
+    kafka_request_timeout_ms: Annotated[
+        int, Rule("a call to Kafka that takes longer has failed", "ms", least=1_000, most=600_000)
+    ] = 15_000
     log_format: Annotated[
         str, Rule("auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text"))
     ] = "auto"

@@ -10,9 +10,8 @@ one may still arrive; readers know repeats by what is in the records.
 """
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -52,9 +51,11 @@ class Appends:
         self._config = config
         self._waiting: dict[tuple[str, int], deque[_Call]] = {}
         """By partition, in order; one that is here has a task that works on it."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._held: _Held | None = None
         self._starting = asyncio.Lock()
+        self._closed = False
 
     async def open(self) -> None:
         """Connect. Raises LogFailed."""
@@ -70,7 +71,7 @@ class Appends:
         waiting = self._waiting.get((topic, partition))
         if waiting is None:
             waiting = self._waiting[topic, partition] = deque()
-            self._spawn(self._work(topic, partition, waiting))
+            _spawn(self._work(topic, partition, waiting), self._working)
         waiting.append(call)
         try:
             async with asyncio.timeout(self._config.bound_s):
@@ -80,29 +81,25 @@ class Appends:
             raise LogFailed(f"append to {topic}[{partition}] at {self._config.servers}: {why}") from error
 
     async def close(self) -> None:
-        """Give up what is on its way, and end the producer."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        """Give up what is on its way, and end the producer. Nothing is appended any more."""
+        self._closed = True
+        for task in self._working:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._working, return_exceptions=True)
+        for (topic, partition), waiting in self._waiting.items():
+            for call in waiting:
+                _fail(call, LogFailed(f"append to {topic}[{partition}]: the log was closed"))
+        self._waiting.clear()
         if self._held is not None:
             await _end(self._held.producer)
             self._held = None
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await asyncio.gather(*self._ending)
 
     async def _work(self, topic: str, partition: int, waiting: deque[_Call]) -> None:
         """Batch after batch, until nobody waits."""
-        try:
-            while waiting:
-                await self._one_batch(topic, partition, waiting)
-        finally:
-            del self._waiting[topic, partition]
-            for call in waiting:
-                _fail(call, LogFailed(f"append to {topic}[{partition}]: the log was closed"))
+        while waiting:
+            await self._one_batch(topic, partition, waiting)
+        del self._waiting[topic, partition]
 
     async def _one_batch(self, topic: str, partition: int, waiting: deque[_Call]) -> None:
         carried: list[tuple[_Call, int]] = []
@@ -129,6 +126,8 @@ class Appends:
 
     async def _producer(self) -> _Held:
         async with self._starting:
+            if self._closed:
+                raise LogFailed("the log was closed")
             if self._held is None:
                 made = producer(self._config)
                 try:
@@ -159,7 +158,13 @@ class Appends:
         finally:
             held.batches -= 1
             if held.retired and not held.batches:
-                self._spawn(_end(held.producer))
+                _spawn(_end(held.producer), self._ending)
+
+
+def _spawn(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    among.add(task)
+    task.add_done_callback(among.discard)
 
 
 def _fill(builder: Any, waiting: deque[_Call], carried: list[tuple[_Call, int]]) -> None:
@@ -191,6 +196,9 @@ async def _end(made: AIOKafkaProducer) -> None:
     task = made._sender.sender_task
     try:
         async with asyncio.timeout(END_S):
+            for connection in made.client._conns.values():
+                if connection._writer is not None:
+                    connection._writer.transport.abort()  # a frozen broker takes nothing that is still here
             await made.client.close()  # what waits for an answer fails now
             if task is not None:
                 task.cancel()
@@ -199,5 +207,4 @@ async def _end(made: AIOKafkaProducer) -> None:
             await made.stop()
     except (TimeoutError, KafkaError, OSError) as error:
         logger.warning("producer_not_ended", error=repr(error))
-        with contextlib.suppress(AttributeError):
-            made._closed = True
+        made._closed = True

@@ -120,7 +120,8 @@ async def plan(config: KafkaConfig, wanted: Wanted) -> list[Planned]:
 async def apply(config: KafkaConfig, wanted: Wanted) -> list[Planned]:
     """Make what is missing, alter settings that differ, and return what was found before.
 
-    Raises TopicsUnusable, having changed nothing, if there is another number of partitions; LogFailed.
+    Raises TopicsUnusable, having changed nothing, if there is another number of partitions, or if Kafka refuses what is
+    wanted (more replicas than there are brokers); LogFailed.
     """
     calls, admin = await _connect(config)
     try:
@@ -142,7 +143,9 @@ async def apply(config: KafkaConfig, wanted: Wanted) -> list[Planned]:
         await _alter(admin, {one.topic: one.differs for one in found if one.differs})
         return found
     except KafkaError as error:
-        raise LogFailed(f"topics at {config.servers}: {error!r}") from error
+        if error.retriable:
+            raise LogFailed(f"topics at {config.servers}: {error!r}") from error
+        raise TopicsUnusable(f"Kafka at {config.servers} refuses to make the topics so: {error!r}") from error
     finally:
         await admin.close()
         await calls.close()

@@ -1,7 +1,7 @@
 """Who may import whom: the map, as a table. What is not in it is forbidden."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -56,9 +56,6 @@ OF_THE_CLUSTER: Final = (
 """How modules begin that may import them, and that only each other import; the command line, where a command must."""
 
 
-FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module of ours without `fanbell.`, and its file."""
     for package in PACKAGES:
@@ -69,25 +66,32 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imported(path: Path) -> set[str]:
     """What a file imports, wherever in it, `from a import b` as both `a` and `a.b`; a leading dot stays."""
+    return named(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def at_the_top(path: Path) -> set[str]:
+    """What a file imports as it is itself imported: not what its functions do when they are called."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {node for one in ast.walk(tree) if is_left_out(one) for node in ast.walk(one)}
+    return named(node for node in ast.walk(tree) if node not in inside)
+
+
+def is_left_out(node: ast.AST) -> bool:
+    """Whether a statement is not run when its module is imported: a function's body, what only types need."""
+    only_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return only_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def named(nodes: Iterable[ast.AST]) -> set[str]:
+    """What the import statements among `nodes` name."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             names |= {f"{base}.{alias.name}" if is_package(base) else base for alias in node.names}
     return names
-
-
-def at_the_top(path: Path) -> set[str]:
-    """What a file imports when it is itself imported: not what its functions import when they are called."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {node for one in ast.walk(tree) if isinstance(one, FUNCTIONS) for node in ast.walk(one)}
-    return {
-        node.module or ""
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node not in inside
-    }
 
 
 def is_package(name: str) -> bool:
@@ -192,6 +196,7 @@ def test_the_map_notices(tmp_path: Path) -> None:
     )
 
     assert imported(tmp_path / "m.py") == {"os.path", "fanbell.streams.log", "."}
+    assert at_the_top(tmp_path / "m.py") == {"os.path"}
     assert within("streams.core.kinds", "streams.core")
     assert not within("streams.corer", "streams.core")
     assert home_of("streams.core.kinds") == "streams.core"

@@ -5,7 +5,17 @@ from typing import Final
 
 import typer
 
-from fanbell.infra.cli import asking, clustering, doctor, operating, publishing, serving, show, tailing
+from fanbell.infra.cli import (
+    asking,
+    clustering,
+    doctor,
+    operating,
+    publishing,
+    serving,
+    show,
+    tailing,
+    topics,
+)
 from fanbell.infra.cli.exits import Exit, Failed
 from fanbell.infra.settings import BadSetting
 
@@ -32,6 +42,7 @@ app.command("tail", rich_help_panel=USE)(tailing.tail)
 app.command("trace", rich_help_panel=USE)(asking.trace)
 app.command("stats", rich_help_panel=OPERATE)(asking.stats)
 app.add_typer(clustering.cluster, name="cluster", rich_help_panel=RUN)
+app.add_typer(topics.topics, name="topics", rich_help_panel=OPERATE)
 app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
 app.add_typer(operating.dead, name="dead", rich_help_panel=OPERATE)
 app.command("token", rich_help_panel=OPERATE)(operating.token)
@@ -87,6 +98,7 @@ _EXPECTED: Final = (
     ("DatabaseFailed", Exit.FAILED, _LOOK),
     ("StoreFailed", Exit.FAILED, _LOOK),
     ("LogFailed", Exit.FAILED, _LOOK),
+    ("TopicsUnusable", Exit.FAILED, ""),
     ("LogShort", Exit.FAILED, _LOOK),
     ("SnapshotFailed", Exit.FAILED, _LOOK),
     ("Unavailable", Exit.FAILED, _LOOK),

@@ -1,0 +1,45 @@
+"""How Kafka is reached: what is refused, and what is never shown."""
+
+import pytest
+
+from fanbell.streams.kafka import KafkaConfig, connection
+
+LOGIN = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "ana", "sasl_password": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"bootstrap_servers": ()}, "name one broker"),
+        ({"security_protocol": "TLS"}, "must be one of PLAINTEXT"),
+        ({"compression": "gzip"}, "must be one of lz4"),
+        ({**LOGIN, "sasl_mechanism": "GSSAPI"}, "must be one of PLAIN"),
+        ({**LOGIN, "sasl_password": ""}, "needs kafka_sasl_username and kafka_sasl_password"),
+    ],
+)
+def test_what_cannot_be_is_refused(given: dict[str, object], said: str) -> None:
+    """A way to reach Kafka that cannot work is an error that says what could."""
+    with pytest.raises(ValueError, match=said):
+        KafkaConfig(**{"bootstrap_servers": ("broker:9092",), **given})  # type: ignore[arg-type]
+
+
+def test_a_password_is_never_shown() -> None:
+    """Neither repr nor str of a configuration holds the password."""
+    config = KafkaConfig(bootstrap_servers=("broker:9092",), **LOGIN)  # type: ignore[arg-type]
+
+    assert "s3cret" not in f"{config!r} {config}"
+    assert "broker:9092" in repr(config)
+    assert connection(config)["sasl_plain_password"] == "s3cret"
+
+
+def test_certificates_are_read_only_where_they_are_used() -> None:
+    """Without TLS none is needed; with it, the system's authorities are enough, and a wrong file is an error."""
+    plain = KafkaConfig(bootstrap_servers=("broker:9092",), ssl_cafile="/nowhere")
+    assert connection(plain)["ssl_context"] is None
+
+    tls = KafkaConfig(bootstrap_servers=("broker:9092",), security_protocol="SSL")
+    assert connection(tls)["ssl_context"].check_hostname
+
+    wrong = KafkaConfig(bootstrap_servers=("broker:9092",), security_protocol="SSL", ssl_cafile="/nowhere")
+    with pytest.raises(OSError, match="No such file"):
+        connection(wrong)
