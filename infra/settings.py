@@ -124,6 +124,32 @@ class Settings:
     log_format: Annotated[
         str, Rule("auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text"))
     ] = "auto"
+    cassandra_contact_points: Annotated[
+        tuple[str, ...],
+        Rule("servers of Cassandra to ask first, as host:port; the others are learnt of them"),
+    ] = ()
+    cassandra_keyspace: Annotated[str, Rule("keyspace of the inboxes and shared snapshots")] = "fanbell"
+    cassandra_replication: Annotated[
+        str, Rule("copies of every row: a number, or one for each data centre, as dc1:3,dc2:3")
+    ] = "1"
+    cassandra_local_dc: Annotated[
+        str, Rule("data centre of this process; empty takes that of the contact points")
+    ] = ""
+    cassandra_username: Annotated[str, Rule("user of Cassandra, if it asks for one")] = ""
+    cassandra_password: Annotated[str, Rule("the user's password", secret=True)] = ""
+    cassandra_ssl_cafile: Annotated[
+        str, Rule("turns on TLS: certificates (PEM) that Cassandra's are signed by")
+    ] = ""
+    cassandra_ssl_certfile: Annotated[str, Rule("turns on TLS: our certificate (PEM), if Cassandra asks")] = (
+        ""
+    )
+    cassandra_ssl_keyfile: Annotated[
+        str, Rule("the key of our certificate, if it is not in the same file")
+    ] = ""
+    cassandra_request_timeout_ms: Annotated[
+        int,
+        Rule("a request to Cassandra fails after so long, retries included", "ms", least=100, most=600_000),
+    ] = 5_000
 
     def __repr__(self) -> str:
         """As `fanbell settings` shows them: secrets get into logs by way of somebody's repr."""

@@ -61,6 +61,10 @@ class CassandraConfig(Struct, frozen=True, kw_only=True):
     ssl_keyfile: str = ""
     request_timeout_ms: int = 5_000
 
+    def __repr__(self) -> str:
+        """Without the password: it gets into logs by way of somebody's repr."""
+        return f"CassandraConfig({', '.join(self.contact_points)}, keyspace {self.keyspace})"
+
 
 class _Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
     """Whatever timed out or found no replica is asked again of another server: all our statements may be repeated."""

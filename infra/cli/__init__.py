@@ -13,6 +13,7 @@ from fanbell.infra.cli import (
     publishing,
     serving,
     show,
+    storing,
     tailing,
     topics,
 )
@@ -45,6 +46,7 @@ app.add_typer(clustering.cluster, name="cluster", rich_help_panel=RUN)
 app.add_typer(topics.topics, name="topics", rich_help_panel=OPERATE)
 app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
 app.add_typer(operating.dead, name="dead", rich_help_panel=OPERATE)
+app.add_typer(storing.store, name="store", rich_help_panel=OPERATE)
 app.command("token", rich_help_panel=OPERATE)(operating.token)
 app.command("settings", rich_help_panel=OPERATE, context_settings=serving.MORE)(serving.settings)
 app.command("doctor", rich_help_panel=OPERATE, context_settings=serving.MORE)(doctor.doctor)
@@ -96,6 +98,7 @@ _EXPECTED: Final = (
     ("NotStarted", Exit.FAILED, ""),
     ("AlreadyUp", Exit.FAILED, ""),
     ("DatabaseFailed", Exit.FAILED, _LOOK),
+    ("CassandraFailed", Exit.FAILED, ""),
     ("StoreFailed", Exit.FAILED, _LOOK),
     ("LogFailed", Exit.FAILED, _LOOK),
     ("TopicsUnusable", Exit.FAILED, ""),
