@@ -118,6 +118,16 @@ class Settings:
     kafka_min_insync_replicas: Annotated[
         int, Rule("copies that there are before a record is acknowledged; 0 is one less than all", most=32)
     ] = 0
+    kafka_session_timeout_s: Annotated[
+        float,
+        Rule("a worker that is silent for so long loses its partitions to others", "s", least=1, most=300),
+    ] = 12.0
+    worker_stages: Annotated[
+        tuple[str, ...], Rule("what a worker does: route, fan_out, forward, project_inbox")
+    ] = ("route", "fan_out", "forward", "project_inbox")
+    health_port: Annotated[
+        int, Rule("port where a worker tells its health and metrics; 0 takes a free one", most=65_535)
+    ] = 0
     kafka_request_timeout_ms: Annotated[
         int, Rule("a call to Kafka that takes longer has failed", "ms", least=1_000, most=600_000)
     ] = 15_000

@@ -189,6 +189,7 @@ def serve(
     about: Callable[[], Mapping[str, Any]] | None = None,
     opened: Open = embedded,
     parts: Parts = BOTH,
+    refusals: tuple[type[Exception], ...] = REFUSALS,
 ) -> int:
     """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end."""
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
@@ -213,7 +214,7 @@ def serve(
 
     try:
         return uvloop.run(main())
-    except REFUSALS as error:
+    except refusals as error:
         sys.stderr.write(f"fanbell: {error}\n")
         return Exit.USAGE if isinstance(error, WRONG_SETTINGS) else Exit.FAILED
 

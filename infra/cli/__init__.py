@@ -21,6 +21,7 @@ from fanbell.infra.cli.exits import Exit, Failed
 from fanbell.infra.settings import BadSetting
 
 RUN: Final = "Run"
+CLUSTER: Final = "Run a cluster"
 USE: Final = "Use"
 OPERATE: Final = "Operate"
 
@@ -33,6 +34,13 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("up", rich_help_panel=RUN, context_settings=serving.MORE, epilog=serving.EPILOG)(serving.up)
+app.command("api", rich_help_panel=CLUSTER, context_settings=serving.MORE, epilog=serving.EPILOG)(serving.api)
+app.command("edge", rich_help_panel=CLUSTER, context_settings=serving.MORE, epilog=serving.EPILOG)(
+    serving.edge
+)
+app.command("worker", rich_help_panel=CLUSTER, context_settings=serving.MORE, epilog=serving.EPILOG)(
+    serving.worker
+)
 app.command("demo", rich_help_panel=RUN, context_settings=serving.MORE, epilog=serving.EPILOG)(serving.demo)
 app.command("load", rich_help_panel=RUN, context_settings=serving.MORE, epilog=serving.EPILOG)(
     serving.load_file
@@ -42,11 +50,11 @@ app.command("inbox", rich_help_panel=USE)(asking.inbox)
 app.command("tail", rich_help_panel=USE)(tailing.tail)
 app.command("trace", rich_help_panel=USE)(asking.trace)
 app.command("stats", rich_help_panel=OPERATE)(asking.stats)
-app.add_typer(clustering.cluster, name="cluster", rich_help_panel=RUN)
-app.add_typer(topics.topics, name="topics", rich_help_panel=OPERATE)
+app.add_typer(clustering.cluster, name="cluster", rich_help_panel=CLUSTER)
+app.add_typer(topics.topics, name="topics", rich_help_panel=CLUSTER)
 app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
 app.add_typer(operating.dead, name="dead", rich_help_panel=OPERATE)
-app.add_typer(storing.store, name="store", rich_help_panel=OPERATE)
+app.add_typer(storing.store, name="store", rich_help_panel=CLUSTER)
 app.command("token", rich_help_panel=OPERATE)(operating.token)
 app.command("settings", rich_help_panel=OPERATE, context_settings=serving.MORE)(serving.settings)
 app.command("doctor", rich_help_panel=OPERATE, context_settings=serving.MORE)(doctor.doctor)
@@ -98,6 +106,7 @@ _EXPECTED: Final = (
     ("NotStarted", Exit.FAILED, ""),
     ("AlreadyUp", Exit.FAILED, ""),
     ("DatabaseFailed", Exit.FAILED, _LOOK),
+    ("Discontinued", Exit.FAILED, ""),
     ("CassandraFailed", Exit.FAILED, ""),
     ("StoreFailed", Exit.FAILED, _LOOK),
     ("LogFailed", Exit.FAILED, _LOOK),

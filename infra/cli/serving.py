@@ -5,6 +5,7 @@ import platform
 import sqlite3
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -68,6 +69,63 @@ def up(
     from fanbell.infra.up import run
 
     _end(run(settings, json=json))
+
+
+def api(
+    context: typer.Context,
+    port: options.Port = None,
+    host: options.Host = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Answer the HTTP API of a cluster.
+
+    Any number of processes may; each reads what it needs from Kafka and Cassandra.
+    """
+    _answer(settings_of(context, config, port=port, host=host), json, api=True, edge=False)
+
+
+def edge(
+    context: typer.Context,
+    port: options.Port = None,
+    host: options.Host = None,
+    config: options.Config = None,
+    json: options.Json = False,
+) -> None:
+    """Hold people's WebSockets in a cluster.
+
+    Any number of processes may. Health and metrics are answered at the HTTP port.
+    """
+    _answer(settings_of(context, config, port=port, host=host), json, api=False, edge=True)
+
+
+def worker(context: typer.Context, config: options.Config = None, json: options.Json = False) -> None:
+    """Fold and project the partitions of a cluster.
+
+    Any number of processes share them. Ctrl-C or SIGTERM stops one; others take over where it stood.
+    """
+    settings = settings_of(context, config)
+    _need_cluster()
+    from fanbell.infra.worker import run
+
+    _end(run(settings, json=json))
+
+
+def _answer(settings: Settings, json: bool, *, api: bool, edge: bool) -> None:
+    _need_cluster()
+    from fanbell.infra.clustered import serve
+    from fanbell.infra.up import Parts
+
+    _end(serve(settings, json, Parts(api, edge)))
+
+
+def _need_cluster() -> None:
+    """Raise Failed where the clients of the cluster are not installed."""
+    missing = [name for name in ("aiokafka", "cassandra", "faust") if find_spec(name) is None]
+    if missing:
+        raise Failed(
+            Exit.USAGE, f"the cluster mode needs {', '.join(missing)}", "pip install 'fanbell[cluster]'"
+        )
 
 
 def demo(

@@ -20,7 +20,7 @@ import faust
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ConsumerStoppedError, KafkaError
-from faust.app.base import BootStrategy
+from faust.app.base import BootStrategy as FaustBoot
 from faust.transport import drivers
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
@@ -59,7 +59,7 @@ class Application(faust.App):
 
     kafka: KafkaConfig
 
-    class BootStrategy(BootStrategy):
+    class BootStrategy(FaustBoot):
         enable_kafka_producer = False  # outputs go through the log port, and nothing is sent through Faust
 
 

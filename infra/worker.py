@@ -1,0 +1,116 @@
+"""`fanbell worker`: the stages of a cluster in one process, any number of which share the partitions."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+import uvloop
+
+from fanbell.infra import logs
+from fanbell.infra.cli.exits import Exit
+from fanbell.infra.clustered import REFUSALS, Clients, clients
+from fanbell.infra.fold_process import GC_THRESHOLD
+from fanbell.infra.health import health_app
+from fanbell.infra.kafka import kafka_config
+from fanbell.infra.settings import Settings
+from fanbell.infra.up import answering, listen_at
+from fanbell.projections.agents import project_inbox
+from fanbell.projections.agents.project_inbox import Inboxes
+from fanbell.schemas.topics import NOTICES
+from fanbell.streams.agents import fan_out, forward, route
+from fanbell.streams.agents.part import Stage
+from fanbell.streams.agents.shard import Pace
+from fanbell.streams.agents.worker import Membership, Worker
+from fanbell.streams.snapshots_cassandra import CassandraSnapshots
+from fanbell.streams.snapshots_folder import FolderSnapshots
+from fanbell.streams.snapshots_shared import SharedSnapshots
+
+logger = structlog.get_logger()
+STAGES: Final = ("route", "fan_out", "forward", "project_inbox")
+"""What a worker can do; by default all of it."""
+
+
+def run(settings: Settings, json: bool = False) -> int:
+    """Work until SIGTERM or SIGINT; the exit code. What cannot be gone on with ends it, for a supervisor to see."""
+    logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
+    gc.set_threshold(*GC_THRESHOLD)
+    try:
+        uvloop.run(_work(settings, json))
+    except REFUSALS as error:
+        sys.stderr.write(f"fanbell: {error}\n")
+        return Exit.FAILED
+    except Exception as error:
+        logger.error("worker_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+        return Exit.FAILED
+    return Exit.OK
+
+
+async def _work(settings: Settings, json: bool) -> None:
+    async with clients(settings) as connected:
+        worker = Worker(kafka_config(settings), _stages(settings, connected), _membership(settings))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        async with _health(settings, worker) as port:
+            if json:
+                said = {"health": f"http://{settings.host}:{port}", "stages": list(settings.worker_stages)}
+                sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+            else:
+                sys.stdout.write(
+                    f"Fanbell works on {', '.join(settings.worker_stages)}; health at http://{settings.host}:{port}\n"
+                )
+            sys.stdout.flush()
+            await worker.run()
+
+
+def _membership(settings: Settings) -> Membership:
+    return Membership(
+        session_timeout_s=settings.kafka_session_timeout_s, data=str(Path(settings.data) / "faust")
+    )
+
+
+def _stages(settings: Settings, connected: Clients) -> list[Stage]:
+    log, cassandra, store = connected
+    folder = FolderSnapshots(Path(settings.data) / "snapshots")
+    snapshots = SharedSnapshots(folder, CassandraSnapshots(cassandra, _writer(settings)))
+    pace = Pace(settings.snapshot_every_records, settings.snapshot_every_s)
+
+    def inboxes(partition: int) -> Inboxes:
+        return Inboxes(partition, log, store)
+
+    known = {
+        "route": lambda: route.stage(log, snapshots, pace),
+        "fan_out": lambda: fan_out.stage(log, snapshots, pace),
+        "forward": lambda: forward.stage(log, snapshots, pace),
+        "project_inbox": lambda: Stage(
+            "project_inbox", NOTICES, inboxes, project_inbox.attach, project_inbox.FAILURES
+        ),
+    }
+    return [known[name]() for name in settings.worker_stages]
+
+
+def _writer(settings: Settings) -> str:
+    """Names this worker's snapshots among those of others: the same machine and folder are the same writer."""
+    return f"{socket.gethostname()}:{Path(settings.data).absolute()}"
+
+
+@contextlib.asynccontextmanager
+async def _health(settings: Settings, worker: Worker) -> AsyncIterator[int]:
+    """Answer about this process, at a port of its own."""
+    listening = listen_at(settings.host, settings.health_port)
+
+    def ready() -> tuple[bool, str]:
+        return (True, "") if worker.ready else (False, "its partitions are being opened")
+
+    app: Any = health_app(ready, worker.numbers)
+    with contextlib.closing(listening):
+        async with answering(app, listening):
+            yield int(listening.getsockname()[1])

@@ -1,0 +1,96 @@
+"""The processes of a cluster, each of its own, over topics and a keyspace that no other test has."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from fanbell.infra.local.cluster import Cluster
+from tests.cluster.servers import fresh_name
+from tests.infra.up_process import END_S, FANBELL
+
+SESSION_TIMEOUT_S: Final = 6
+
+
+@dataclass
+class Process:
+    """One process, and what it said when it listened."""
+
+    process: "subprocess.Popen[bytes]"
+    told: dict[str, Any]
+
+    def kill(self) -> None:
+        """At once, with no chance to finish anything."""
+        self.process.kill()
+        self.process.wait(END_S)
+
+    def end(self) -> int:
+        """Ask it to end, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(END_S)
+
+
+@dataclass
+class Installation:
+    """Settings that all processes share, and the processes that run."""
+
+    folder: Path
+    environ: dict[str, str]
+    stack: ExitStack
+    started: int = field(default=0)
+
+    def fanbell(self, *args: str) -> str:
+        """Run a command; what it says. It must succeed."""
+        done = subprocess.run(
+            [FANBELL, *args], env=self.environ, capture_output=True, text=True, timeout=END_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, *args: str) -> Process:
+        """Start a process that says in JSON where it is; ended, by force, when the block ends."""
+        self.started += 1
+        name = f"{args[0]}-{self.started}"
+        log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
+        line = [FANBELL, *args, "--json", "--data", str(self.folder / name)]
+        process = subprocess.Popen(line, env=self.environ, stdout=subprocess.PIPE, stderr=log)
+        self.stack.callback(_end, process)
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said, (self.folder / f"{name}.log").read_text()
+        return Process(process, json.loads(said))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait(END_S)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+@contextmanager
+def installation(servers: Cluster, folder: Path, partitions: int = 4) -> Iterator[Installation]:
+    """Topics and tables made by the commands that make them."""
+    name = fresh_name("t")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("FANBELL_")}
+    environ |= {
+        "FANBELL_KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap,
+        "FANBELL_KAFKA_TOPIC_PREFIX": f"{name}.",
+        "FANBELL_KAFKA_REPLICATION_FACTOR": "1",
+        "FANBELL_KAFKA_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+        "FANBELL_CASSANDRA_CONTACT_POINTS": servers.contact_points,
+        "FANBELL_CASSANDRA_KEYSPACE": name,
+        "FANBELL_PARTITIONS": str(partitions),
+        "FANBELL_INBOX_KEEP": "10000",
+        "FANBELL_RATE_LIMIT_PER_ADDRESS": "0",
+    }
+    with ExitStack() as stack:
+        made = Installation(folder, environ, stack)
+        made.fanbell("topics", "apply")
+        made.fanbell("store", "apply")
+        yield made
