@@ -43,8 +43,12 @@ def cache() -> Path:
 
 
 def jars(name: str) -> Path:
-    """The folder with the jars that `name`.pom.xml asks for; resolved if they are not there yet. Raises Missing."""
-    pom = files("fanbell.infra.local").joinpath(f"{name}.pom.xml").read_bytes()
+    """The folder with the jars that `name`.pom.xml, beside this file, asks for. Raises Missing."""
+    return resolved(name, files("fanbell.infra.local").joinpath(f"{name}.pom.xml").read_bytes())
+
+
+def resolved(name: str, pom: bytes) -> Path:
+    """The folder with the jars that `pom` asks for; resolved by Maven if they are not there yet. Raises Missing."""
     kept = cache() / f"{name}-{hashlib.sha256(pom).hexdigest()[:16]}"
     if kept.is_dir():
         return kept

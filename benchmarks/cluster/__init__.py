@@ -1,0 +1,1 @@
+"""Benchmarks that need a real Kafka and Cassandra: `make bench-cluster`."""

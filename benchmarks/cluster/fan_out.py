@@ -1,0 +1,293 @@
+"""How many recipients a second hear, from `activities` to `notices` on a real Kafka, against what others do?
+
+100 authors with 100 followers each, 8 partitions, one worker, and all on the same cores. The clock runs from the first
+append until the last notice is readable; who heard of what is compared after it has stopped. Asked: at least 3 times
+(aim 10 times) a plain Kafka Streams that is warm, at least 140 times a bare Faust agent.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from benchmarks.cluster.servers import (
+    FANBELL,
+    PARTITIONS,
+    Clock,
+    Process,
+    environ_of,
+    fanbell,
+    make_topics,
+    servers,
+)
+from benchmarks.harness import asked, hash_of, report, say
+from fanbell.infra.local.cluster import Cluster
+from fanbell.infra.local.java import resolved
+from fanbell.schemas.codec import content_of, decode
+from fanbell.schemas.partitions import partition_of
+from fanbell.schemas.records import Activity, Change, Notice
+from fanbell.schemas.topics import NOTICES, ROUTED
+from fanbell.streams.kafka import KafkaConfig
+from fanbell.streams.log_kafka import KafkaLog
+from fanbell.streams.publish import batches_of_activities, batches_of_changes
+from fanbell.streams.rules import RulesKeeper
+
+AUTHORS: Final = 100
+FOLLOWERS: Final = 100
+LIMIT_S: Final = 300.0
+PEERS: Final = Path(__file__).parent.parent / "peers"
+FOLLOW_QUIETLY: Final = ('audience = [{ to = "object", reason = "follow" }]', "audience = []")
+
+
+def followers_of(author: int) -> list[str]:
+    return [f"user-{author * FOLLOWERS + i}" for i in range(FOLLOWERS)]
+
+
+def post(number: int, run: str) -> Activity:
+    return Activity(f"{run}{number}", "post", f"author-{number % AUTHORS}", f"{run}post-{number}")
+
+
+def expected(count: int, run: str) -> Counter[tuple[str, str]]:
+    """(activity, recipient), each once."""
+    return Counter((f"{run}{n}", user) for n in range(count) for user in followers_of(n % AUTHORS))
+
+
+async def until(holds: Callable[[], Any], process: Process, what: str) -> None:
+    end = time.monotonic() + LIMIT_S
+    while not await holds():
+        process.check()
+        if time.monotonic() > end:
+            raise RuntimeError(f"not within {LIMIT_S:.0f} s: {what}")
+        await asyncio.sleep(0.005)
+
+
+# Fanbell
+
+
+async def ours(made: Cluster, count: int, folder: Path) -> dict[str, Any]:
+    environ = environ_of(made, "ours", worker_stages="route,fan_out", data=str(folder / "worker"))
+    fanbell(environ, "topics", "apply")
+    fanbell(environ, "store", "apply")
+    config = KafkaConfig(bootstrap_servers=(made.bootstrap,), topic_prefix="ours.")
+    log = await KafkaLog.open(config, PARTITIONS)
+    keeper = RulesKeeper(log)
+    rules = await keeper.open()
+    await keeper.decide(rules.source.replace(*FOLLOW_QUIETLY, 1))
+    now_ms = time.time_ns() // 1_000_000
+    changes = [
+        Change(f"f-{user}", "follow", user, object=f"author-{author}")
+        for author in range(AUTHORS)
+        for user in followers_of(author)
+    ]
+    await log.append_all(batches_of_changes(changes, PARTITIONS, now_ms))
+    process = Process([FANBELL, "worker"], environ, folder / "worker.log")
+    figures = {}
+
+    async def follows_are_in_force() -> bool:
+        done = [await log.committed("fanbell.fan_out", ROUTED, p) or 0 for p in range(PARTITIONS)]
+        return done == [await log.end(ROUTED, p) for p in range(PARTITIONS)]
+
+    try:
+        await until(follows_are_in_force, process, "follows are in force")
+        for run, some in (("warm", max(100, count // 5)), ("timed", count)):
+            seconds, cpu, records = await _ours_once(log, process, some, run)
+            figures = {
+                "recipients_per_s": round(some * FOLLOWERS / seconds),
+                "cpu_s_per_million": round(cpu / (some * FOLLOWERS) * 1e6, 3),
+                "records": records,
+                "seconds": round(seconds, 3),
+            }
+    finally:
+        process.end()
+        await log.close()
+    return figures
+
+
+async def _ours_once(log: KafkaLog, process: Process, count: int, run: str) -> tuple[float, float, int]:
+    starts = {p: await log.end(NOTICES, p) for p in range(PARTITIONS)}
+    activities = [post(n, run) for n in range(count)]
+    batches = batches_of_activities(activities, PARTITIONS, time.time_ns() // 1_000_000)
+    tail = await log.tail(NOTICES, starts)
+    left, read = count * FOLLOWERS, []
+    clock = Clock(process)
+    clock.start()
+    appending = asyncio.create_task(log.append_all(batches))
+    end = time.monotonic() + LIMIT_S
+    while left > 0:
+        process.check()
+        for records in (await tail.getmany(1.0)).values():
+            for record in records:
+                read.append(record.value)
+                left -= _recipients_in(record.value)
+        if time.monotonic() > end:
+            raise RuntimeError(f"not within {LIMIT_S:.0f} s: {left} recipients are missing")
+    seconds, cpu = clock.stop()
+    await appending
+    await tail.close()
+    told: Counter[tuple[str, str]] = Counter()
+    for value in read:
+        record = decode(value)
+        if isinstance(record, Notice):
+            told.update((content_of(record.content).id, user) for user in record.recipients)
+    if told != expected(count, run):
+        raise RuntimeError("somebody did not hear, or twice")
+    return seconds, cpu, len(read)
+
+
+def _recipients_in(value: bytes) -> int:
+    """How many recipients a record of `notices` has: all users here begin alike."""
+    return value.count(b"user-")
+
+
+# The peers: each gets a line of JSON for an activity, and writes lines of JSON
+
+
+async def peer(
+    made: Cluster, name: str, line: Sequence[str | Path], count: int, folder: Path, packed: bool
+) -> dict[str, Any]:
+    """`line` starts it; it reads `name`.in and writes `name`.out."""
+    await make_topics(made.bootstrap, [f"{name}.in", f"{name}.out"])
+    config = KafkaConfig(bootstrap_servers=(made.bootstrap,), topic_prefix=f"{name}.")
+    process = Process(line, {**environ_of(made, name), "XDG_STATE_HOME": str(folder)}, folder / f"{name}.log")
+    figures: dict[str, Any] = {}
+    try:
+        for run, some in (("warm", max(100, count // 5)), ("timed", count)):
+            seconds, cpu = await _peer_once(config, process, f"{name}.in", f"{name}.out", some, run, packed)
+            figures = {
+                "recipients_per_s": round(some * FOLLOWERS / seconds),
+                "cpu_s_per_million": round(cpu / (some * FOLLOWERS) * 1e6, 3),
+                "seconds": round(seconds, 3),
+            }
+    finally:
+        process.end()
+    return figures
+
+
+async def _peer_once(
+    config: KafkaConfig, process: Process, into: str, out: str, count: int, run: str, packed: bool
+) -> tuple[float, float]:
+    from fanbell.streams.kafka import producer
+
+    places = [TopicPartition(out, p) for p in range(PARTITIONS)]
+    reader = AIOKafkaConsumer(bootstrap_servers=list(config.bootstrap_servers))
+    await reader.start()
+    writer = producer(config)
+    await writer.start()
+    try:
+        reader.assign(places)
+        before = await reader.end_offsets(places)
+        batches = _json_batches(writer, count, run)
+        wanted = count * FOLLOWERS if not packed else _packs(count)
+        clock = Clock(process)
+        clock.start()
+        for partition, batch in batches:
+            await (await writer.send_batch(batch, into, partition=partition))
+
+        async def all_there() -> bool:
+            ends = await reader.end_offsets(places)
+            return sum(ends.values()) - sum(before.values()) >= wanted
+
+        await until(all_there, process, f"{wanted} records in {out}")
+        seconds, cpu = clock.stop()
+        told = await _told(reader, before, wanted)
+        if told != expected(count, run):
+            raise RuntimeError(f"{out}: somebody did not hear, or twice")
+        return seconds, cpu
+    finally:
+        await writer.stop()
+        await reader.stop()
+
+
+def _json_batches(writer: Any, count: int, run: str) -> list[tuple[int, Any]]:
+    found, open_ = [], {}
+    for number in range(count):
+        activity = post(number, run)
+        place = partition_of(activity.object, PARTITIONS)
+        value = json.dumps(
+            {"id": activity.id, "kind": "post", "actor": activity.actor, "object": activity.object},
+            separators=(",", ":"),
+        ).encode()
+        batch = open_.get(place)
+        if batch is None or batch.append(key=activity.object.encode(), value=value, timestamp=None) is None:
+            batch = open_[place] = writer.create_batch()
+            found.append((place, batch))
+            batch.append(key=activity.object.encode(), value=value, timestamp=None)
+    for _, batch in found:
+        batch.close()
+    return found
+
+
+def _packs(count: int) -> int:
+    """How many (author, partition) pairs hear."""
+    of = [len({partition_of(user, PARTITIONS) for user in followers_of(author)}) for author in range(AUTHORS)]
+    return sum(of[number % AUTHORS] for number in range(count))
+
+
+async def _told(reader: Any, before: Mapping[Any, int], wanted: int) -> Counter[tuple[str, str]]:
+    for place, offset in before.items():
+        reader.seek(place, offset)
+    told: Counter[tuple[str, str]] = Counter()
+    read = 0
+    while read < wanted:
+        for records in (await reader.getmany(timeout_ms=5_000)).values():
+            read += len(records)
+            for record in records:
+                value = json.loads(record.value)
+                told.update((value["id"], user) for user in value.get("recipients") or [value["recipient"]])
+    return told
+
+
+def java(made: Cluster, name: str, mode: str, folder: Path) -> list[str | Path]:
+    lib = resolved("streams-peer", (PEERS / "streams.pom.xml").read_bytes())
+    return [
+        "java", "-Xmx1g", "-XX:+UseParallelGC", f"-Djava.io.tmpdir={folder}",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{lib}/*", PEERS / "FanOut.java",
+        made.bootstrap, name, f"{name}.in", f"{name}.out", mode, str(AUTHORS), str(FOLLOWERS), str(PARTITIONS),
+    ]  # fmt: skip
+
+
+async def measured(count: int) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    with servers() as made, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        say("Kafka Streams, a record for each follower")
+        plain = await peer(made, "plain", java(made, "plain", "plain", folder), count, folder, False)
+        say("Kafka Streams, a record for each partition of followers")
+        packed = await peer(made, "packed", java(made, "packed", "packed", folder), count, folder, True)
+        say("bare Faust")
+        line = [sys.executable, PEERS / "bare_faust.py", made.bootstrap, "faust", "faust.in", "faust.out"]
+        bare = await peer(
+            made, "faust", [*line, str(AUTHORS), str(FOLLOWERS), str(folder / "faust")], max(100, count // 50), folder, False
+        )
+        say("Fanbell")
+        mine = await ours(made, count, folder)
+    for who, found in (("fanbell", mine), ("streams", plain), ("streams_packed", packed), ("faust", bare)):
+        figures |= {f"{key}_{who}": value for key, value in found.items()}
+    rate = mine["recipients_per_s"]
+    figures["times_streams"] = round(rate / plain["recipients_per_s"], 2)
+    figures["times_streams_packed"] = round(rate / packed["recipients_per_s"], 2)
+    figures["times_faust"] = round(rate / bare["recipients_per_s"], 1)
+    return figures
+
+
+def main(count: int = 10_000) -> None:
+    figures = asyncio.run(measured(count))
+    answer = hash_of(f"{one}>{two}".encode() for one, two in sorted(expected(count, "timed")))
+    report(
+        "activities to notices on Kafka, against plain peers",
+        figures,
+        answer,
+        synthetic=True,
+        activities=count,
+    )
+
+
+if __name__ == "__main__":
+    main(500 if asked().tiny else 10_000)
