@@ -10,6 +10,7 @@ one may still arrive; readers know repeats by what is in the records.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
@@ -19,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 from msgspec import Struct
 
-from fanbell.streams.kafka import KafkaConfig, producer
+from fanbell.streams.kafka import RETRY_S, KafkaConfig, producer
 from fanbell.streams.kafka_calls import MISSING
 from fanbell.streams.log import Entry, LogFailed
 
@@ -86,9 +87,8 @@ class Appends:
         for task in self._working:
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
-        for (topic, partition), waiting in self._waiting.items():
-            for call in waiting:
-                _fail(call, LogFailed(f"append to {topic}[{partition}]: the log was closed"))
+        for (topic, partition), waiting in self._waiting.items():  # of workers that had not begun
+            _fail_all(waiting, topic, partition)
         self._waiting.clear()
         if self._held is not None:
             await _end(self._held.producer)
@@ -97,9 +97,12 @@ class Appends:
 
     async def _work(self, topic: str, partition: int, waiting: deque[_Call]) -> None:
         """Batch after batch, until nobody waits."""
-        while waiting:
-            await self._one_batch(topic, partition, waiting)
-        del self._waiting[topic, partition]
+        try:
+            while waiting:
+                await self._one_batch(topic, partition, waiting)
+        finally:
+            self._waiting.pop((topic, partition), None)
+            _fail_all(waiting, topic, partition)
 
     async def _one_batch(self, topic: str, partition: int, waiting: deque[_Call]) -> None:
         carried: list[tuple[_Call, int]] = []
@@ -140,8 +143,7 @@ class Appends:
             return self._held
 
     async def _send(self, held: _Held, builder: Any, topic: str, partition: int) -> int:
-        if held.producer.client.cluster.partitions_for_topic(topic) is None:
-            raise LogFailed(f"there is no topic {topic}: {MISSING}")
+        await self._known(held.producer.client, topic)
         held.batches += 1
         try:
             sent = await held.producer.send_batch(builder, topic, partition=partition)
@@ -159,6 +161,15 @@ class Appends:
             held.batches -= 1
             if held.retired and not held.batches:
                 _spawn(_end(held.producer), self._ending)
+
+    async def _known(self, client: Any, topic: str) -> None:
+        """Wait, if must be, until the producer has heard of `topic`: one that has not would ask for it, by name."""
+        until = time.monotonic() + self._config.bound_s / 2
+        while client.cluster.partitions_for_topic(topic) is None:
+            if time.monotonic() > until:
+                raise LogFailed(f"there is no such topic: {MISSING}")
+            await asyncio.sleep(RETRY_S)
+            await client.force_metadata_update()
 
 
 def _spawn(work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
@@ -189,6 +200,11 @@ def _fill(builder: Any, waiting: deque[_Call], carried: list[tuple[_Call, int]])
 def _fail(call: _Call, error: LogFailed) -> None:
     if not call.done.done():
         call.done.set_exception(error)
+
+
+def _fail_all(waiting: deque[_Call], topic: str, partition: int) -> None:
+    for call in waiting:
+        _fail(call, LogFailed(f"append to {topic}[{partition}]: the log was closed"))
 
 
 async def _end(made: AIOKafkaProducer) -> None:

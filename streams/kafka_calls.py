@@ -10,6 +10,7 @@ from aiokafka.errors import (
     LeaderNotAvailableError,
     NodeNotReadyError,
     NoError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.structs import TopicPartition
@@ -62,9 +63,9 @@ class Calls:
         return min((len(partition.replicas) for partition in found), default=0)
 
     def leader(self, topic: str, partition: int) -> int:
-        """The broker that leads a partition. Raises LogFailed if there is no such topic, else KafkaError."""
+        """The broker that leads a partition. Raises KafkaError: a broker that has just started may not know yet."""
         if not self.partitions(topic):
-            raise LogFailed(f"Kafka at {self._config.servers} has no topic {topic}: {MISSING}")
+            raise UnknownTopicOrPartitionError(f"there is no such topic: {MISSING}")
         node: int | None = self._client.cluster.leader_for_partition(TopicPartition(topic, partition))
         if node is None or node == -1:
             raise LeaderNotAvailableError(f"{topic}[{partition}]")

@@ -4,6 +4,10 @@ Appends are acknowledged by all replicas in sync; reads see what is committed. E
 the settings (`request_timeout_ms`), then by LogFailed. Offsets have holes: markers and records of aborted
 transactions use some up.
 
+A batch whose acknowledgement was lost with its broker is sent again, and the broker knows it again: unless its records'
+timestamps are older than the broker's `producer.id.expiration.ms` (a day), when it may stand there twice. What readers
+take for repeats is in the records, so outputs of an old input that come twice are dropped like any others.
+
 Not as in one process: an append too large for one batch (1 MiB) is contiguous only among the appends of the same
 process, and not all or nothing: a failure may leave a beginning of it.
 """

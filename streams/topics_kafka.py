@@ -130,10 +130,9 @@ async def apply(config: KafkaConfig, wanted: Wanted) -> list[Planned]:
         missing = [one.topic for one in found if one.state == "create"]
         about = await _about(calls, config)
         if about is not None and set(missing) & {config.topic(topic) for topic in about.topics}:
-            about = (
-                None  # what was in them is gone: another log from now on, said before they are there again
-            )
+            # What was in them is gone: another log from now on, and that is said before they are there again.
             await _say_about(config, wanted)
+            about = None
         if missing:
             await _create(calls, admin, config, wanted, missing)
         if about is None or set(about.topics) != set(IN_CLUSTER):
@@ -187,7 +186,8 @@ def _refuse_other_partitions(calls: Calls, config: KafkaConfig, wanted: Wanted) 
 async def _connect(config: KafkaConfig) -> tuple[Calls, AIOKafkaAdminClient]:
     calls = Calls(config)
     await calls.open()
-    admin = AIOKafkaAdminClient(**connection(config))
+    once = {"request_timeout_ms": config.request_timeout_ms}  # nothing here is tried again
+    admin = AIOKafkaAdminClient(**connection(config) | once)
     try:
         await admin.start()
     except (KafkaError, OSError) as error:

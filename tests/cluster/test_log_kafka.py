@@ -89,6 +89,18 @@ async def test_what_fits_in_no_batch_goes_in_several(log: KafkaLog) -> None:
     assert [records[offset].value.decode() for offset in others] == [f"{n}" for n in range(20)]
 
 
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "none"])
+async def test_records_are_compressed_as_wanted(logs: Logs, compression: str) -> None:
+    """Whatever compression is set, records come back; beside each other too."""
+    await logs.open()
+    log = await logs.open(compression=compression)
+    values = [f"{n:>200}" for n in range(1_000)]
+
+    await log.append(NOTICES, 0, entries(*values))
+
+    assert texts(await log.read(NOTICES, 0, 0, 1_000)) == values
+
+
 async def test_what_waits_goes_in_one_batch(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand callers who append to one partition at once cost a handful of batches, each its own offset."""
     sent = 0
