@@ -211,7 +211,11 @@ class Worker:
                 end.cancel()
         for partitions in self.partitions:
             await partitions.assign(())
-        await self._app.stop()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._app.stop()
+        except TimeoutError:
+            logger.warning("group_not_left", waited_s=LEAVE_S, then="its session times out")
 
 
 def _app(kafka: KafkaConfig, membership: Membership) -> Application:

@@ -112,10 +112,11 @@ async def test_changes_of_other_producers_are_in_force(logs: Logs, tmp_path: Pat
         await log.append(CHANGES, 1, [stray, Entry(encode(change), town.START_MS)])
         await until_count(log, ROUTED, Command, len(placed(change, PARTITIONS)))
         await town.publish(log, [Activity("a1", "post", "dan", "post1")])
-        found = await town.until_heard(log, {"bo": {("a1", "post")}}, END_S)
+        wanted = {"bo": {("a1", "post")}, "dan": {("1 of follow None", "group")}}
+        found = await town.until_heard(log, wanted, END_S)
         dead = [decode(record.value).reason for record in await town.read_all(log, DEAD, 0)]
 
-    assert found == {"bo": {("a1", "post")}}
+    assert found == wanted
     assert dead == ["misplaced"]
 
 
@@ -275,3 +276,34 @@ async def test_partitions_are_taken_away_while_a_batch_runs(
     assert first.rebalances > rebalances
     assert all(shares), "both have some"
     assert not shares[0] & shares[1]
+
+
+async def test_what_a_zombie_writes_changes_nothing(logs: Logs, tmp_path: Path) -> None:
+    """
+    Who folds on without owning a partition any more writes the same again, and readers drop it.
+    """
+    doings = town.doings(Random(8), 100)
+    log = await logs.open()
+    await town.put_rules(log)
+    zombies = [
+        stage.make(partition) for stage in stages(log, MemorySnapshots()) for partition in range(PARTITIONS)
+    ]
+    for zombie in zombies:
+        await zombie.open()
+    wanted = town.expected([], doings)
+    async with working(logs.config(), stages(log, MemorySnapshots()), tmp_path):
+        await town.publish(log, doings)
+        assert await town.until_heard(log, wanted, END_S) == wanted
+        before = {
+            (topic, p): await log.end(topic, p) for topic in (ROUTED, NOTICES) for p in range(PARTITIONS)
+        }
+        for zombie in zombies:
+            while records := await zombie.missing():
+                await zombie.advance(records)
+        after = {place: await log.end(*place) for place in before}
+        await town.publish(log, town.doings(Random(9), 20, first=100))
+        final = town.expected([], [*doings, *town.doings(Random(9), 20, first=100)])
+
+        assert await town.until_heard(log, final, END_S) == final
+
+    assert all(after[place] > before[place] for place in before), "they did write"

@@ -18,7 +18,8 @@ from fanbell.streams.log import Entry, Log, Record
 from tests.streams.pipeline import Pipeline, done
 
 PEOPLE: Final = [f"person{number}" for number in range(40)]
-START_MS: Final = 1_760_000_000_000
+START_MS: Final = time.time_ns() // 1_000_000
+"""When all is done: about now, for ticks tell the time of this machine, and a group closes after a day."""
 
 Told = dict[str, set[tuple[str, str]]]
 """recipient → {(activity or what a group came to, reason)}"""

@@ -101,6 +101,30 @@ def test_it_stops_at_a_jump() -> None:
     run(scenario())
 
 
+def test_what_was_skipped_or_comes_again_is_put_right() -> None:
+    """
+    Handed over with a gap, with repeats, or from too early, records are applied as if they had been read.
+    """
+
+    async def scenario() -> None:
+        log, store = MemoryLog(), MemoryStore()
+        await put(log, FIRST, SECOND)
+        log.leave_hole(NOTICES, 0, 2)
+        await put(log, FIRST, THIRD)
+        records = await log.read(NOTICES, 0, 0, 9)
+        projector = await opened(log, store)
+
+        await projector.take(records[1:2])
+        await projector.take(records[:2])
+        await projector.take([records[0], records[3], records[3]])
+
+        assert (projector.position, projector.seen) == (5, 5)
+        assert await projector.missing() == []
+        assert [(row.seq, row.flags) for row in await store.rows("bo")] == [(3, 0), (1, 3)]
+
+    run(scenario())
+
+
 def test_a_store_ahead_of_the_log_is_refused() -> None:
     """
     A store that was brought further than the log reaches is not taken for up to date.
