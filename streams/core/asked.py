@@ -61,7 +61,8 @@ def happening(content: Content, data: bytes) -> Happening:
 
 
 _READY: Final[dict[bytes, Asked]] = {}
-_READY_MAX: Final = 64  # a command's copies for the partitions of one process come close together
+_READY_MAX: Final = 16_384  # a command's copies reach the partitions of one process by whole batches
+_READY_BYTES_MAX: Final = 1 << 12  # what is larger is made ready again: 64 MB are what all may come to
 
 
 def asked_of(data: bytes) -> Asked:
@@ -91,7 +92,8 @@ def make_ready(data: bytes, ask: Ask, content: Content | None) -> Asked:
         ]
         what = happening(content, ask.content)
         made = Asked(ask.op, ask.rules, ask.time_ms, ask.why, what, None, audiences)
-    if len(_READY) >= _READY_MAX:
-        _READY.clear()
-    _READY[data] = made
+    if len(data) <= _READY_BYTES_MAX:
+        while len(_READY) >= _READY_MAX:
+            del _READY[next(iter(_READY))]  # the oldest
+        _READY[data] = made
     return made
