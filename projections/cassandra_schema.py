@@ -12,7 +12,7 @@ from fanbell.projections.store import StoreFailed
 from fanbell.streams.cassandra import Cassandra, CassandraConfig, CassandraFailed, SchemaMissing
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.cql")
-_KEYSPACE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,47}")
+_KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _DATA_CENTRE: Final = re.compile(r"[\w.-]+")
 
 
@@ -28,7 +28,7 @@ def schema_files(config: CassandraConfig) -> list[SchemaFile]:
     """All there are, in order, with the settings put in. Raises ValueError if those cannot be used."""
     if not _KEYSPACE.fullmatch(config.keyspace):
         raise ValueError(
-            f"cassandra_keyspace must be letters, digits and _, beginning with a letter, not {config.keyspace!r}"
+            f"cassandra_keyspace must be small letters, digits and _, beginning with a letter, not {config.keyspace!r}"
         )
     found = []
     for path in files("fanbell.projections").joinpath("cql").iterdir():

@@ -115,7 +115,7 @@ class Cassandra:
         found: Any = self._prepared.get(cql)
         if found is None:
             try:
-                found = await asyncio.to_thread(self._session.prepare, cql)
+                found = await asyncio.to_thread(self._session.prepare, cql, None, self.config.keyspace)
             except Exception as error:
                 raise failure(error, self.config) from error
             found.is_idempotent = True
@@ -128,11 +128,15 @@ class Cassandra:
         return await self._run(statement.bind(values))
 
     async def execute_plain(self, cql: str) -> Rows:
-        """Run `cql` without preparing it: for what is run once, such as making a table. Raises CassandraFailed."""
+        """Run `cql`, which names its keyspace, without preparing it: for what is run once, such as making a table.
+
+        Raises CassandraFailed, SchemaMissing.
+        """
         return await self._run(cql)
 
     async def execute_packed(self, batch: PackedBatch) -> None:
         """Run a batch whose rows lie in one Cassandra partition. Raises CassandraFailed."""
+        batch.keyspace = self.config.keyspace  # by it and the routing key the driver finds the replicas
         await self._run(batch)
 
     async def execute_all(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> list[Rows]:
@@ -239,7 +243,10 @@ async def each(
 
 
 async def connect(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
-    """Connect, to the keyspace or, without `keyspace`, to none. Raises CassandraFailed, SchemaMissing, ValueError."""
+    """Connect; without `keyspace`, whether there is the keyspace or not.
+
+    Raises CassandraFailed, SchemaMissing, ValueError.
+    """
     return await asyncio.to_thread(connect_now, config, keyspace=keyspace)
 
 
@@ -268,10 +275,16 @@ def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
         protocol_version=5,  # of Cassandra 4 and newer
     )
     try:
-        session = cluster.connect(config.keyspace if keyspace else None)
+        session = cluster.connect()
     except Exception as error:
         cluster.shutdown()
         raise failure(error, config) from error
+    if keyspace and config.keyspace not in cluster.metadata.keyspaces:
+        cluster.shutdown()
+        raise SchemaMissing(
+            f"Cassandra at {', '.join(config.contact_points)} has no keyspace {config.keyspace}; "
+            "run `fanbell store apply`"
+        )
     session.client_protocol_handler = PackedHandler
     return Cassandra(cluster, session, config)
 

@@ -53,9 +53,10 @@ def emptied(servers: Cluster) -> Cassandra:
     connection = shared(servers)
 
     async def empty() -> None:
+        keyspace = connection.config.keyspace
         for table in TABLES:
-            if await connection.execute_plain(f"SELECT * FROM {table} LIMIT 1"):
-                await connection.execute_plain(f"TRUNCATE {table}")
+            if await connection.execute_plain(f"SELECT * FROM {keyspace}.{table} LIMIT 1"):
+                await connection.execute_plain(f"TRUNCATE {keyspace}.{table}")
 
     asyncio.run(empty())
     return connection

@@ -203,7 +203,7 @@ def test_flags_live_as_long_as_their_row(cassandra: Cassandra) -> None:
             "SELECT ttl(shown), ttl(read) FROM inbox WHERE bucket = ? AND user = ?", _at("ben")
         )
         assert 86_400 < shown <= read <= 90_000
-        ((body,),) = await cassandra.execute_plain("SELECT ttl(body) FROM bodies")
+        ((body,),) = await cassandra.execute("SELECT ttl(body) FROM bodies")
         assert body > shown
 
     run(story())
@@ -218,20 +218,18 @@ def test_a_missing_schema_is_said(servers: Cluster) -> None:
     async def story() -> None:
         store = CassandraStore(connection)
         await store.check()
-        await connection.execute_plain("INSERT INTO schema_files (name, number) VALUES ('fanbell', 9999)")
+        await connection.execute("INSERT INTO schema_files (name, number) VALUES ('fanbell', 9999)")
         try:
             with pytest.raises(StoreFailed, match="newer version"):
                 await store.check()
         finally:
-            await connection.execute_plain(
-                "DELETE FROM schema_files WHERE name = 'fanbell' AND number = 9999"
-            )
-        await connection.execute_plain("DELETE FROM schema_files WHERE name = 'fanbell' AND number = 1")
+            await connection.execute("DELETE FROM schema_files WHERE name = 'fanbell' AND number = 9999")
+        await connection.execute("DELETE FROM schema_files WHERE name = 'fanbell' AND number = 1")
         try:
             with pytest.raises(StoreFailed, match="fanbell store apply"):
                 await store.check()
         finally:
-            await connection.execute_plain(
+            await connection.execute(
                 "INSERT INTO schema_files (name, number, file) VALUES ('fanbell', 1, '0001_inboxes.cql')"
             )
 
