@@ -264,7 +264,12 @@ async def measured(count: int) -> dict[str, Any]:
         say("bare Faust")
         line = [sys.executable, PEERS / "bare_faust.py", made.bootstrap, "faust", "faust.in", "faust.out"]
         bare = await peer(
-            made, "faust", [*line, str(AUTHORS), str(FOLLOWERS), str(folder / "faust")], max(100, count // 50), folder, False
+            made,
+            "faust",
+            [*line, str(AUTHORS), str(FOLLOWERS), str(folder / "faust")],
+            max(100, count // 50),
+            folder,
+            False,
         )
         say("Fanbell")
         mine = await ours(made, count, folder)
