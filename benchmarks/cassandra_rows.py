@@ -42,7 +42,10 @@ KEYSPACE: Final = "fanbell_bench"
 _UNIFIED: Final = "WITH compaction = {'class': 'UnifiedCompactionStrategy'}"
 _BY_USER: Final = "CREATE TABLE fanbell_bench.{} (user text, seq bigint, {} blob, PRIMARY KEY ((user), seq)) "
 _DESCENDING: Final = " AND CLUSTERING ORDER BY (seq DESC)"
-_SHARED: Final = "CREATE TABLE fanbell_bench.{} (bucket int, user text, seq bigint, body blob, PRIMARY KEY ((bucket), user, seq)) "
+_SHARED: Final = (
+    "CREATE TABLE fanbell_bench.{} (bucket int, user text, seq bigint, body blob, "
+    "PRIMARY KEY ((bucket), user, seq)) "
+)
 
 
 class Work(NamedTuple):

@@ -12,7 +12,7 @@ from fanbell.projections.cassandra_tables import bucket_of
 from fanbell.streams.cassandra_packed import packed, packed_int
 
 PEOPLE_MAX: Final = (
-    250_000  # of one partition, about 300 bytes each; beyond, all are forgotten and counted anew
+    150_000  # of one partition, about 260 bytes each; beyond, all are forgotten and counted anew
 )
 MARKS_MAX: Final = 64  # marks on all rows, of one user, between two times that they are settled into the rows
 

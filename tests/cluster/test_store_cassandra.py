@@ -108,6 +108,25 @@ def test_an_overtaken_retraction(cassandra: Cassandra) -> None:
     run(story())
 
 
+def test_a_batch_applied_again_trims_no_more(cassandra: Cassandra) -> None:
+    """
+    A batch with a retraction, applied but for its position and then again, leaves what it left the first time.
+    """
+
+    async def story() -> None:
+        batch = [notice(3, ["ben"]), retraction(4, ["ben"], 3), notice(5, ["ben"])]
+        store = CassandraStore(cassandra, 2)
+        await told(store, notice(1, ["ben"]), notice(2, ["ben"]))
+        await told(store, *batch)
+        assert await seqs(store, "ben") == [5, 2]
+        again = CassandraStore(cassandra, 2)
+        again._positions[0] = 2
+        await told(again, *batch)
+        assert await seqs(store, "ben") == [5, 2]
+
+    run(story())
+
+
 def test_marks_on_trimmed_rows(cassandra: Cassandra) -> None:
     """
     Marks and corrections of rows that were trimmed bring none of them back, nor do they hide those that are there.
