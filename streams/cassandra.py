@@ -72,19 +72,15 @@ class _Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
     def _again(self, retry_num: int, consistency: Any) -> tuple[int, Any]:
         return (self.RETRY_NEXT_HOST, consistency) if retry_num < RETRIES_MAX else (self.RETHROW, None)
 
-    def on_read_timeout(
-        self, query: Any, consistency: Any, required: int, received: int, data: bool, retry_num: int
-    ) -> tuple[int, Any]:
+    # The driver passes all but the query by name, and adds to them what it also knows.
+
+    def on_read_timeout(self, query: Any, consistency: Any, *, retry_num: int, **_: Any) -> tuple[int, Any]:
         return self._again(retry_num, consistency)
 
-    def on_write_timeout(
-        self, query: Any, consistency: Any, write_type: Any, required: int, received: int, retry_num: int
-    ) -> tuple[int, Any]:
+    def on_write_timeout(self, query: Any, consistency: Any, *, retry_num: int, **_: Any) -> tuple[int, Any]:
         return self._again(retry_num, consistency)
 
-    def on_unavailable(
-        self, query: Any, consistency: Any, required: int, alive: int, retry_num: int
-    ) -> tuple[int, Any]:
+    def on_unavailable(self, query: Any, consistency: Any, *, retry_num: int, **_: Any) -> tuple[int, Any]:
         return self._again(retry_num, consistency)
 
     def on_request_error(

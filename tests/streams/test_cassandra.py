@@ -1,0 +1,51 @@
+"""How requests to Cassandra are asked again, by the driver's own way of asking its policy."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cassandra.cluster import ResponseFuture
+from cassandra.policies import RetryPolicy
+from cassandra.protocol import (
+    OverloadedErrorMessage,
+    ReadTimeoutErrorMessage,
+    UnavailableErrorMessage,
+    WriteTimeoutErrorMessage,
+)
+
+from fanbell.streams.cassandra import RETRIES_MAX, _Again
+
+COUNTS = {"consistency": 6, "required_responses": 2, "received_responses": 1}
+ERRORS = {
+    "write timeout": WriteTimeoutErrorMessage(0, "m", {**COUNTS, "write_type": 1}),
+    "read timeout": ReadTimeoutErrorMessage(0, "m", {**COUNTS, "data_retrieved": False}),
+    "unavailable": UnavailableErrorMessage(
+        0, "m", {"consistency": 6, "required_replicas": 2, "alive_replicas": 1}
+    ),
+    "overloaded": OverloadedErrorMessage(0, "m", None),
+}
+
+
+def decided(error: Any, retries: int) -> Any:
+    """What becomes of `error` after so many retries, as the driver hands it over."""
+    asked: list[tuple[bool, Any]] = []
+    final: list[Any] = []
+    future: Any = SimpleNamespace(
+        _query_retries=retries, _retry_policy=_Again(), query=None, message=SimpleNamespace(), _metrics=None,
+        session=SimpleNamespace(), _connection=None, _current_host=None, _errors={}, coordinator_host="h",
+        _set_final_exception=final.append, _cancel_timer=lambda: None, is_schema_agreed=True,
+        _custom_payload=None, _warnings=None,
+    )  # fmt: skip
+    future._handle_retry_decision = lambda retry, response, host: asked.append(retry)
+    ResponseFuture._set_result(future, "h", None, None, error)
+    return asked, final
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_it_is_asked_again_and_then_said(name: str) -> None:
+    """What timed out or found no replica goes to the next server, so many times; then it is an error."""
+    for retries in range(RETRIES_MAX + 1):
+        asked, final = decided(ERRORS[name], retries)
+        assert not final, final
+        ((decision, _),) = asked
+        assert decision == (RetryPolicy.RETRY_NEXT_HOST if retries < RETRIES_MAX else RetryPolicy.RETHROW)
