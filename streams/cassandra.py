@@ -1,8 +1,8 @@
 """A connection to Cassandra that never blocks the event loop: prepared statements, bounded, with plain errors.
 
 Reads and writes are LOCAL_QUORUM: what one worker wrote, every other one reads. Every write of ours carries a stamp of
-its own, so repeating one changes nothing, and what timed out is simply asked again: of the next replica, twice at most
-and within the request's time. What fails after that is said (`CassandraFailed`); the driver reconnects by itself, and
+its own, so repeating one changes nothing, and what timed out is simply asked again, twice at most and within the
+request's time. What fails after that is said (`CassandraFailed`); the driver reconnects by itself, and
 the next request finds the servers when they are back.
 """
 
@@ -67,26 +67,28 @@ class CassandraConfig(Struct, frozen=True, kw_only=True):
 
 
 class _Again(RetryPolicy):  # type: ignore[misc]  # the driver has no types
-    """Whatever timed out or found no replica is asked again of another server: all our statements may be repeated."""
+    """Asks again what may be repeated, which is all of ours: where replicas were slow, the same server, for it is well
+    and may be the only one; where it found none, or failed itself, the next.
+    """
 
-    def _again(self, retry_num: int, consistency: Any) -> tuple[int, Any]:
-        return (self.RETRY_NEXT_HOST, consistency) if retry_num < RETRIES_MAX else (self.RETHROW, None)
+    def _again(self, how: int, retry_num: int, consistency: Any) -> tuple[int, Any]:
+        return (how, consistency) if retry_num < RETRIES_MAX else (self.RETHROW, None)
 
     # The driver passes all but the query by name, and adds to them what it also knows.
 
     def on_read_timeout(self, query: Any, consistency: Any, *, retry_num: int, **_: Any) -> tuple[int, Any]:
-        return self._again(retry_num, consistency)
+        return self._again(self.RETRY, retry_num, consistency)
 
     def on_write_timeout(self, query: Any, consistency: Any, *, retry_num: int, **_: Any) -> tuple[int, Any]:
-        return self._again(retry_num, consistency)
+        return self._again(self.RETRY, retry_num, consistency)
 
     def on_unavailable(self, query: Any, consistency: Any, *, retry_num: int, **_: Any) -> tuple[int, Any]:
-        return self._again(retry_num, consistency)
+        return self._again(self.RETRY_NEXT_HOST, retry_num, consistency)
 
     def on_request_error(
         self, query: Any, consistency: Any, error: Exception, retry_num: int
     ) -> tuple[int, Any]:
-        return self._again(retry_num, consistency)
+        return self._again(self.RETRY_NEXT_HOST, retry_num, consistency)
 
 
 class Cassandra:
