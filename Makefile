@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
 ARGS ?=
 
-.PHONY: help install demo test lint tests test-cluster simulate bench lock docs format clean
+.PHONY: help install demo test lint tests test-cluster simulate bench bench-cluster lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -41,6 +41,9 @@ simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=1
 
 bench: $(FULL)  ## every benchmark, a JSON line each, into benchmarks/results/
 	@$(BIN)/python -m benchmarks.run_all $(ARGS)
+
+bench-cluster: $(FULL)  ## the same for the cluster: it starts a Kafka and a Cassandra (JDK 17 and Maven)
+	@$(BIN)/python -m benchmarks.run_all cluster $(ARGS)
 
 lock: $(FULL)  ## resolve the lock files anew; UPGRADE=--upgrade takes the newest versions
 	@sh .ci/lock $(BIN)/uv $(UPGRADE)

@@ -1,6 +1,7 @@
 """Runs every benchmark beside it and collects what each prints last: one JSON line with its figures.
 
-    python -m benchmarks.run_all [word ...]     those whose name contains a word; all if none is given
+    python -m benchmarks.run_all [word ...]             those whose name contains a word; all if none is given
+    python -m benchmarks.run_all cluster [word ...]     the same of those that start a Kafka and a Cassandra
 
 The lines go to benchmarks/results/<UTC date and time>.jsonl. A benchmark is a file with a `main()`; each runs
 in a process of its own, so that none warms the next one's caches.
@@ -15,16 +16,20 @@ from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parent
+CLUSTER: Final = "cluster"
 TIMEOUT_S: Final = 900  # one benchmark; all are meant to take a few minutes together
 
 
 def benchmarks(words: list[str]) -> list[str]:
     """Names of the benchmarks that `words` ask for, in order."""
+    folder, prefix = HERE, ""
+    if words[:1] == [CLUSTER]:
+        folder, prefix, words = HERE / CLUSTER, f"{CLUSTER}.", words[1:]
     names = [
-        path.stem for path in sorted(HERE.glob("*.py")) if "\ndef main(" in path.read_text(encoding="utf-8")
+        path.stem for path in sorted(folder.glob("*.py")) if "\ndef main(" in path.read_text(encoding="utf-8")
     ]
     return [
-        name
+        prefix + name
         for name in names
         if name != Path(__file__).stem and (not words or any(word in name for word in words))
     ]

@@ -282,7 +282,8 @@ async def measured(count: int) -> dict[str, Any]:
     return figures
 
 
-def main(count: int = 10_000) -> None:
+def main(tiny: bool = False) -> None:
+    count = 500 if tiny else 10_000
     figures = asyncio.run(measured(count))
     answer = hash_of(f"{one}>{two}".encode() for one, two in sorted(expected(count, "timed")))
     report(
@@ -295,4 +296,4 @@ def main(count: int = 10_000) -> None:
 
 
 if __name__ == "__main__":
-    main(500 if asked().tiny else 10_000)
+    main(**vars(asked()))

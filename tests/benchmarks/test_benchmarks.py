@@ -14,9 +14,6 @@ from benchmarks.run_all import benchmarks, last_json_line
 ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = benchmarks([])
 OF_REAL_DATA: Final = {"melcup_to_inboxes", "memory_per_edge", "publish_to_frame"}
-OF_SERVERS: Final = {
-    "cassandra_rows"
-}  # run where a server is named; tests/cluster/test_benchmarks.py names one
 WITHIN_S: Final = 60  # far beyond what one takes: then it hangs
 
 
@@ -45,7 +42,8 @@ def test_two_runs_give_the_same_answer(name: str) -> None:
     first, second = [line_of(process) for process in [start(name), start(name)]]
 
     if "skipped" in first:
-        assert name in OF_SERVERS or (name in OF_REAL_DATA and data.folder() is None)
+        assert name in OF_REAL_DATA
+        assert data.folder() is None
         pytest.skip(first["skipped"])
     assert first["answer"]
     assert first["answer"] == second["answer"]

@@ -21,7 +21,7 @@ def test_all_designs_of_rows_show_the_same(servers: Cluster) -> None:
     answers = set()
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.cassandra_rows", "--tiny"],
+            [sys.executable, "-m", "benchmarks.cluster.rows", "--tiny"],
             cwd=ROOT, capture_output=True, text=True, timeout=WITHIN_S, check=False,
             env={**os.environ, "FANBELL_CASSANDRA_CONTACT_POINTS": servers.contact_points},
         )  # fmt: skip

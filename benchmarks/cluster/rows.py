@@ -7,10 +7,11 @@ The same notices, of 100 recipients each, are written in four ways, and by the s
 - `shared wide`, `shared reference`: users share Cassandra partitions, and a batch lies within one
 - `shared reference by the driver`: the same with the driver's own batches, not packed ones
 
-Needs a Cassandra: FANBELL_CASSANDRA_CONTACT_POINTS says where (`fanbell cluster up` prints it).
+It starts a Cassandra of its own, unless FANBELL_CASSANDRA_CONTACT_POINTS names one.
 """
 
 import asyncio
+import contextlib
 import os
 import statistics
 import time
@@ -21,7 +22,8 @@ from typing import Any, Final, NamedTuple
 
 from cassandra.query import BatchStatement, BatchType
 
-from benchmarks.harness import asked, hash_of, report, say, skip
+from benchmarks.cluster.servers import servers
+from benchmarks.harness import asked, hash_of, report, say
 from fanbell.projections import cassandra_tables as tables
 from fanbell.projections.cassandra_schema import apply_schema
 from fanbell.projections.store_cassandra import CassandraStore
@@ -308,11 +310,12 @@ async def _one(
 
 
 def main(tiny: bool = False) -> None:
-    where = os.environ.get("FANBELL_CASSANDRA_CONTACT_POINTS")
-    if not where:
-        skip(QUESTION, "FANBELL_CASSANDRA_CONTACT_POINTS names no Cassandra; `fanbell cluster up` starts one")
-        return
-    figures, answers = asyncio.run(measured(where, 3 if tiny else 500))
+    with contextlib.ExitStack() as stack:
+        where = (
+            os.environ.get("FANBELL_CASSANDRA_CONTACT_POINTS")
+            or stack.enter_context(servers()).contact_points
+        )
+        figures, answers = asyncio.run(measured(where, 3 if tiny else 500))
     report(
         QUESTION,
         figures,
