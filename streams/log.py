@@ -1,4 +1,4 @@
-"""The log, as Fanbell needs one: a port. Adapters: `log_memory.py`, `log_sqlite.py`; later, Kafka."""
+"""The log, as Fanbell needs one: a port. Adapters: `log_memory.py`, `log_sqlite.py`, `log_kafka.py`."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
