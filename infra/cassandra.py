@@ -22,6 +22,7 @@ def cassandra_config(settings: Settings) -> CassandraConfig:
         ssl_certfile=settings.cassandra_ssl_certfile,
         ssl_keyfile=settings.cassandra_ssl_keyfile,
         request_timeout_ms=settings.cassandra_request_timeout_ms,
+        consistency=settings.cassandra_consistency,
     )
     try:
         schema_files(config)

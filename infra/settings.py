@@ -112,6 +112,9 @@ class Settings:
     kafka_ssl_certfile: Annotated[str, Rule("PEM file of our certificate, if brokers ask for one")] = ""
     kafka_ssl_keyfile: Annotated[str, Rule("PEM file of its key")] = ""
     kafka_compression: Annotated[str, Rule("of what is appended", among=("lz4", "zstd", "none"))] = "lz4"
+    kafka_acks: Annotated[
+        str, Rule("who has an append before it counts; less than all in sync could lose it", among=("all",))
+    ] = "all"
     kafka_replication_factor: Annotated[
         int, Rule("copies of each record in topics that are made", least=1, most=32)
     ] = 3
@@ -156,6 +159,10 @@ class Settings:
     cassandra_ssl_keyfile: Annotated[
         str, Rule("the key of our certificate, if it is not in the same file")
     ] = ""
+    cassandra_consistency: Annotated[
+        str,
+        Rule("of reads and writes; less would not read what was written", among=("LOCAL_QUORUM", "QUORUM")),
+    ] = "LOCAL_QUORUM"
     cassandra_request_timeout_ms: Annotated[
         int,
         Rule("a request to Cassandra fails after so long, retries included", "ms", least=100, most=600_000),

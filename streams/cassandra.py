@@ -1,6 +1,6 @@
 """A connection to Cassandra that never blocks the event loop: prepared statements, bounded, with plain errors.
 
-Reads and writes are LOCAL_QUORUM: what one worker wrote, every other one reads. Every write of ours carries a stamp of
+Reads and writes are LOCAL_QUORUM, if not set otherwise: what one worker wrote, every other one reads. Every write of ours carries a stamp of
 its own, so repeating one changes nothing, and what timed out is simply asked again, twice at most and within the
 request's time. What fails after that is said (`CassandraFailed`); the driver reconnects by itself, and
 the next request finds the servers when they are back.
@@ -35,6 +35,9 @@ RECONNECT_LEAST_S: Final = 0.5
 RECONNECT_MOST_S: Final = 5.0  # a server that is back is used again within this
 
 T = TypeVar("T")
+CONSISTENCIES: Final = ("LOCAL_QUORUM", "QUORUM")
+"""By both, what one worker wrote every other one reads."""
+
 Rows = list[tuple[Any, ...]]
 
 
@@ -60,6 +63,8 @@ class CassandraConfig(Struct, frozen=True, kw_only=True):
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
     request_timeout_ms: int = 5_000
+    consistency: str = "LOCAL_QUORUM"
+    """Of reads and writes alike; one of CONSISTENCIES"""
 
     def __repr__(self) -> str:
         """Without the password: it gets into logs by way of somebody's repr."""
@@ -257,7 +262,7 @@ def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
     profile = ExecutionProfile(
         load_balancing_policy=balance,
         retry_policy=_Again(),
-        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        consistency_level=ConsistencyLevel.name_to_value[config.consistency],
         request_timeout=config.request_timeout_ms / 1_000,
         row_factory=tuple_factory,
     )
