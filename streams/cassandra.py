@@ -1,10 +1,9 @@
 """A connection to Cassandra that never blocks the event loop: prepared statements, bounded, with plain errors.
 
-Reads and writes are LOCAL_QUORUM, if not set otherwise: what one worker wrote, every other one reads.
-Every write of ours carries a stamp of
-its own, so repeating one changes nothing, and what timed out is simply asked again, twice at most and within the
-request's time. What fails after that is said (`CassandraFailed`); the driver reconnects by itself, and
-the next request finds the servers when they are back.
+Reads and writes are LOCAL_QUORUM, if not set otherwise: what one worker wrote, every other one reads. Every write of
+ours carries a stamp of its own, so repeating one changes nothing, and what timed out is simply asked again, twice at
+most and within the request's time. What fails after that is said (`CassandraFailed`); the driver reconnects by itself,
+and the next request finds the servers when they are back.
 """
 
 import asyncio
