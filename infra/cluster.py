@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 import structlog
@@ -33,9 +34,6 @@ logger = structlog.get_logger()
 LOOK_EVERY_S: Final = 0.5  # at how far the store is, at new rules and dead letters, at the stages' lag
 RETRY_S: Final = 1.0  # after the log could not be read
 RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
-LAG_MAX: Final = (
-    20_000  # records of one partition of `notices` not heard yet; with more a process is not ready
-)
 STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.fan_out", ROUTED))
 """Group and topic of each stage: how far it has come is what it committed."""
 
@@ -360,9 +358,10 @@ class Clustered:
     def ready(self) -> tuple[bool, str]:
         if self._trouble:
             return False, self._trouble
-        worst = max(self._lag.get(NOTICES, {}).values(), default=0)
-        if worst > LAG_MAX:
-            return False, f"{worst} notices of one partition are not heard yet (at most {LAG_MAX})"
+        lag_max = self._settings.ready_lag_max
+        partition, lag = max(self._lag.get(NOTICES, {}).items(), key=itemgetter(1), default=(0, 0))
+        if lag > lag_max:
+            return False, f"{lag} records of notices[{partition}] are not heard yet (at most {lag_max})"
         return True, ""
 
     def listen(self, listener: Listener) -> Callable[[], None]:

@@ -131,6 +131,14 @@ class Settings:
     health_port: Annotated[
         int, Rule("port where a worker tells its health and metrics; 0 takes a free one", most=65_535)
     ] = 0
+    ready_lag_max: Annotated[
+        int,
+        Rule(
+            "of one partition and not done yet; with more a process of a cluster is not ready",
+            "records",
+            least=1,
+        ),
+    ] = 20_000
     kafka_request_timeout_ms: Annotated[
         int, Rule("a call to Kafka that takes longer has failed", "ms", least=1_000, most=600_000)
     ] = 15_000

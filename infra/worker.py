@@ -18,7 +18,7 @@ from fanbell.infra import logs
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.clustered import REFUSALS, Clients, clients
 from fanbell.infra.fold_process import GC_THRESHOLD
-from fanbell.infra.health import health_app
+from fanbell.infra.health import behind, health_app
 from fanbell.infra.kafka import kafka_config
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import answering, listen_at
@@ -58,7 +58,7 @@ async def _work(settings: Settings, json: bool) -> None:
         worker = Worker(kafka_config(settings), _stages(settings, connected), _membership(settings))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop)
+            loop.add_signal_handler(number, _told_to_stop, worker, number)
         async with _health(settings, worker) as port:
             if json:
                 said = {"health": f"http://{settings.host}:{port}", "stages": list(settings.worker_stages)}
@@ -68,7 +68,14 @@ async def _work(settings: Settings, json: bool) -> None:
                     f"Fanbell works on {', '.join(settings.worker_stages)}; health at http://{settings.host}:{port}\n"
                 )
             sys.stdout.flush()
+            logger.info("worker_started", stages=list(settings.worker_stages), health_port=port)
             await worker.run()
+            logger.info("worker_stopped")
+
+
+def _told_to_stop(worker: Worker, number: signal.Signals) -> None:
+    logger.info("worker_stopping", signal=number.name)
+    worker.stop()
 
 
 def _membership(settings: Settings) -> Membership:
@@ -108,9 +115,15 @@ async def _health(settings: Settings, worker: Worker) -> AsyncIterator[int]:
     listening = listen_at(settings.host, settings.health_port)
 
     def ready() -> tuple[bool, str]:
-        return (True, "") if worker.ready else (False, "its partitions are being opened")
+        why = behind(worker.numbers(), settings.ready_lag_max)
+        if not worker.ready:
+            why = why or "the group is giving out partitions"
+        return not why, why
 
-    app: Any = health_app(ready, worker.numbers)
+    def process() -> dict[str, float]:
+        return {"rebalances_total": worker.rebalances, "ready": ready()[0]}
+
+    app: Any = health_app(ready, worker.numbers, process)
     with contextlib.closing(listening):
         async with answering(app, listening):
             yield int(listening.getsockname()[1])

@@ -60,6 +60,8 @@ class Replica(Generic[F]):
         """Offset of the newest snapshot."""
         self.previous = -1
         """Offset of the one before it: nothing from there on may be trimmed."""
+        self.dead_letters = 0
+        """Appended to `dead` since it was opened, repeats after a crash included; a number to show, no state."""
         self._log, self._snapshots, self._load = log, snapshots, load
         self._silent = (-1, -1)
         self._advancing = False
@@ -159,7 +161,7 @@ class Replica(Generic[F]):
                     outputs += self.apply(one)
             outputs += self.apply(record)
             timestamp_ms = record.timestamp_ms
-        await append(self._log, outputs, timestamp_ms)
+        self.dead_letters += await append(self._log, outputs, timestamp_ms)
         self._acknowledged = self.offset
         self._advancing = False
 
@@ -197,10 +199,10 @@ class Replica(Generic[F]):
             )
 
 
-async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> None:
+async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> int:
     """Append outputs in their order, topic by topic as `ORDER` says, in one `append_all`.
 
-    One unacknowledged append per partition at most.
+    One unacknowledged append per partition at most. Returns how many of them were dead letters.
 
     Raises LogFailed.
     """
@@ -210,6 +212,7 @@ async def append(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> None
     if batches:
         places = sorted(batches, key=lambda place: ORDER.index(place[0]))
         await log.append_all([(*place, batches[place]) for place in places])
+    return sum(len(entries) for (topic, _), entries in batches.items() if topic == DEAD)
 
 
 __all__ = ["LogFailed", "LogShort", "Replica", "Unacknowledged", "append"]

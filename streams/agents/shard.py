@@ -75,6 +75,7 @@ class Shard:
 
     def numbers(self) -> dict[str, float]:
         return {
+            "dead_letters_total": self.replica.dead_letters,
             "snapshot_age_s": time.monotonic() - self._saved_at,
             "snapshot_offset": self.replica.saved,
             "fold_time_ms": self.replica.fold.clock_ms,

@@ -12,6 +12,7 @@ from fanbell.infra import cluster as module
 from fanbell.infra.cluster import Clustered, Discontinued
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import encode
+from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Notice, Told
 from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
 from fanbell.streams.core.kinds import BadRules
@@ -174,6 +175,29 @@ async def test_a_log_that_is_away_is_said_and_over_when_it_is_back(cluster: Memo
     assert await cluster.backend.publish([post("a1")]) == ["accepted"]
     await cluster.workers.fold()
     await sees(cluster.backend, "ben", ["a1"])
+
+
+async def test_far_behind_is_not_ready_and_says_where(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a partition of `notices` is not heard by more than the setting allows, the process says which."""
+    await cluster.backend.change([follow("ben")])
+    await cluster.backend.publish([post(f"a{number}") for number in range(3)])
+    await cluster.workers.fold()
+    await until(lambda: cluster.backend.ready() == (True, ""))
+    settings = Settings(inbox_keep=1_000, ready_lag_max=1)
+    late = Clustered(settings, cluster.log, cluster.store)
+    monkeypatch.setattr(late, "_hear", lambda *_: None)  # what comes is read, and not taken
+    await late.start()
+    try:
+        await until(lambda: not late.ready()[0])
+        said = late.ready()
+    finally:
+        await late.stop()
+
+    partition = partition_of("ben", PARTITIONS)
+    end = await cluster.log.end(NOTICES, partition)
+    assert said == (False, f"{end} records of notices[{partition}] are not heard yet (at most 1)")
 
 
 async def test_what_failed_to_be_appended_may_be_published_again(cluster: MemoryCluster) -> None:

@@ -162,6 +162,24 @@ def test_dead_letters_are_out_before_the_notices_of_their_batch() -> None:
     run(scenario())
 
 
+def test_dead_letters_are_counted() -> None:
+    """
+    A replica tells how many dead letters it has put out since it was opened.
+    """
+
+    async def dead_letters() -> tuple[int, int]:
+        log = MemoryLog(1)
+        await filled(log)
+        stage = route(log, MemorySnapshots())
+        await stage.open()
+        before = stage.dead_letters
+        await log.append(ACTIVITIES, 0, [Entry(b"rubbish", 1), Entry(b"more of it", 2)])
+        await stage.advance(await stage.missing())
+        return before, stage.dead_letters
+
+    assert run(dead_letters()) == (0, 2)
+
+
 def test_a_crash_before_the_notices_keeps_the_dead_letters() -> None:
     """
     A record that cannot be read reaches `dead` whatever happens to the notices of its batch.
