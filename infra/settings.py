@@ -45,7 +45,9 @@ class Settings:
     )
     host: Annotated[str, Rule("address to listen on; other than loopback needs a token secret")] = "127.0.0.1"
     port: Annotated[int, Rule("port of the HTTP API; 0 takes a free one", most=65_535)] = 8787
-    edge_port: Annotated[int, Rule("port of the WebSocket edge; 0 is the next after `port`", most=65_535)] = 0
+    edge_port: Annotated[
+        int, Rule("port of the WebSocket edge; 0 is the next after `port` of the edge's process", most=65_535)
+    ] = 0
     edge_url: Annotated[
         str, Rule("address of the edge to tell clients, behind a proxy; empty derives it")
     ] = ""

@@ -7,7 +7,7 @@ from fanbell.edge.http.asked import Asked
 from fanbell.edge.http.calls import Answer, Call, Edge, to_json
 from fanbell.edge.http.metrics import CONTENT_TYPE
 from fanbell.edge.origins import host_name
-from fanbell.edge.problems import fault, forbidden, too_large, unprocessable
+from fanbell.edge.problems import fault, forbidden, not_found, too_large, unprocessable
 from fanbell.schemas.limits import RECORD_BYTES_MAX
 from fanbell.streams.core.kinds import BadRules, parse_rules
 
@@ -39,7 +39,12 @@ async def get_metrics(edge: Edge, asked: Asked) -> Answer:
 async def get_edge(edge: Edge, asked: Asked) -> Answer:
     """Where the WebSocket is."""
     settings = edge.settings
-    port = settings.edge_port or settings.port + 1
+    port = settings.edge_port
+    if not port and not settings.edge_url:
+        raise not_found(
+            "This process holds no WebSockets and does not know who does: set edge_url, or edge_port if the edge is "
+            "at the same host."
+        )
     host = next(
         (value.decode("latin-1") for name, value in asked.scope["headers"] if name == b"host"), settings.host
     )
@@ -148,9 +153,12 @@ CALLS = (
         "/v1/edge",
         get_edge,
         "Where is the WebSocket?",
-        "The port after this one unless told otherwise.",
+        "Of this process, or where settings say. 404 where neither is known.",
         "operation",
-        {200: d.json("Its address.", "EdgePlace", {"url": "ws://127.0.0.1:8788/", "port": 8788})},
+        {
+            200: d.json("Its address.", "EdgePlace", {"url": "ws://127.0.0.1:8788/", "port": 8788}),
+            404: d.problems(404)[404],
+        },
     ),
     Call(
         "GET",

@@ -102,7 +102,24 @@ def stats(
     if json:
         show.as_json(found)
     else:
-        show.out().print(show.pairs(found))
+        show.out().print(show.pairs(_in_a_line(found)))
+
+
+def _in_a_line(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of partitions as their sum, and where the most is: a cluster has many. `--json` has them all."""
+    shown: dict[str, Any] = {}
+    for name, value in values.items():
+        if not isinstance(value, Mapping):
+            shown[name] = value
+        elif value and all(key.isdecimal() for key in value):
+            most = max(value, key=lambda partition: value[partition])
+            in_all = show.number(sum(value.values()))
+            shown[name] = (
+                f"{in_all}, most in partition {most}: {show.number(value[most])}" if value[most] else in_all
+            )
+        else:
+            shown[name] = _in_a_line(value)
+    return shown
 
 
 def trace(

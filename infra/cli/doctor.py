@@ -1,4 +1,7 @@
-"""`fanbell doctor`: looks at this machine, the settings, the data folder and the server, and says what to do."""
+"""`fanbell doctor`: looks at this machine, the settings, the data folder and the server, and says what to do.
+
+Of a cluster it looks at more: `doctor_cluster.py`.
+"""
 
 import fcntl
 import os
@@ -10,12 +13,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import typer
 
 from fanbell.infra.cli import options, show
 from fanbell.infra.cli.exits import Exit, Failed
+from fanbell.infra.cli.finding import Finding, Verdict
 from fanbell.infra.cli.serving import settings_of
 from fanbell.infra.lock import NAME
 from fanbell.infra.settings import Settings
@@ -24,21 +28,11 @@ SQLITE_MIN: Final = (3, 35, 0)  # RETURNING; all of ours is older than that
 FILES_MIN: Final = 1_024  # a socket is a file: fewer serve a few hundred people at a time
 FREE_BYTES_MIN: Final = 512 * 1024 * 1024  # a log that may not grow is a full disk soon
 
-Verdict = Literal["ok", "note", "bad"]
 MARKS: Final[dict[Verdict, tuple[str, str]]] = {
     "ok": ("✓", "green"),
     "note": ("!", "yellow"),
     "bad": ("✗", "bold red"),
 }
-
-
-class Finding(NamedTuple):
-    """One line: what was looked at, what was seen, and what to do about it."""
-
-    check: str
-    verdict: Verdict
-    seen: str
-    hint: str = ""
 
 
 def doctor(
@@ -49,7 +43,7 @@ def doctor(
     config: options.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Check machine, settings, data folder and server."""
+    """Check machine, settings, data folder and server; of a cluster also Kafka, Cassandra, lag and clocks."""
     settings = settings_of(context, config, data=data, port=port, host=host)
     findings = list(findings_of(settings))
     bad = [finding for finding in findings if finding.verdict == "bad"]
@@ -74,12 +68,18 @@ def doctor(
 def findings_of(settings: Settings) -> Iterator[Finding]:
     """Every check, in the order in which a start would meet them."""
     yield python()
-    yield sqlite()
+    if not settings.kafka_bootstrap_servers:
+        yield sqlite()
     yield open_files()
     yield secrets(settings)
     yield folder(settings.data)
     yield disk(settings.data)
-    yield lock(settings.data)
+    if settings.kafka_bootstrap_servers:
+        from fanbell.infra.cli import doctor_cluster
+
+        yield from doctor_cluster.findings_of(settings)
+    else:
+        yield lock(settings.data)
     yield server(settings)
 
 

@@ -1,6 +1,7 @@
 """The command line as a whole: every verb asks the right thing, shows the answer, and ends with the right code."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,21 @@ def test_the_token_goes_along_and_is_never_shown(
     assert server.asked[0].headers["Authorization"] == "Bearer t0ps3cret"
     assert "t0ps3cret" not in ran.out + ran.err
     assert "t0ps3cret" not in fanbell("inbox", "--help").out
+
+
+def test_numbers_of_partitions_are_one_line(fanbell: Run, server: Server) -> None:
+    """
+    A cluster tells its lag for each partition; `stats` shows what it is in all and where most of it is.
+    """
+    server.answer = lambda asked: (
+        200,
+        {"lag": {"routed": {"0": 3, "1": 1_200}, "notices": {"0": 0, "1": 0}}},
+    )
+
+    ran = fanbell("stats", "--url", server.url)
+
+    assert "routed   1,203, most in partition 1: 1,200" in ran.out
+    assert re.search(r"notices  0\s*$", ran.out, re.MULTILINE)
 
 
 def test_stats_are_listed_by_name(fanbell: Run, server: Server) -> None:

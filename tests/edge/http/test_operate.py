@@ -18,17 +18,28 @@ def test_health_and_readiness(server: Server) -> None:
     assert (answer.status_code, answer.json()["why"]) == (503, "replaying")
 
 
-def test_edge_is_the_next_port_unless_told_otherwise(server: Server) -> None:
+def test_edge_is_at_its_port_of_the_host_that_was_asked_unless_told_otherwise(server: Server) -> None:
     """
-    The WebSocket is at the next port of the host that was asked, or where a setting says.
+    The WebSocket is at its port of the host that was asked, or where a setting says.
     """
-    assert server.get("/v1/edge").json() == {"url": "ws://127.0.0.1:8788/", "port": 8788}
+    here = server.with_settings(edge_port=8788)
+    assert here.get("/v1/edge").json() == {"url": "ws://127.0.0.1:8788/", "port": 8788}
     assert (
         (server.with_settings(edge_port=9).get("/v1/edge", headers={"host": "localhost:8787"}).json()["url"])
         == "ws://localhost:9/"
     )
     told = server.with_settings(edge_url="wss://bell.example/live")
     assert told.get("/v1/edge").json()["url"] == "wss://bell.example/live"
+
+
+def test_where_no_edge_is_known_none_is_named(server: Server) -> None:
+    """
+    A process without an edge names none that may not be there, but says which settings would tell.
+    """
+    answer = server.with_settings(edge_port=0).get("/v1/edge")
+
+    assert answer.status_code == 404
+    assert "edge_url" in answer.json()["detail"]
 
 
 def test_rules_in_force(server: Server) -> None:
@@ -105,4 +116,4 @@ def test_health_needs_no_token(path: str, guarded: Server) -> None:
     """
     What tells nothing of anybody needs no token.
     """
-    assert guarded.get(path).status_code == 200
+    assert guarded.with_settings(edge_port=8788).get(path).status_code == 200
