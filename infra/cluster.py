@@ -31,7 +31,8 @@ from fanbell.streams.rules import RulesKeeper
 
 logger = structlog.get_logger()
 
-LOOK_EVERY_S: Final = 0.5  # at how far the store is, at new rules and dead letters, at the stages' lag
+LOOK_EVERY_S: Final = 0.5  # at how far the store is, at new rules and dead letters
+MEASURE_EVERY_S: Final = 1.0  # a dozen small questions for each partition
 RETRY_S: Final = 1.0  # after the log could not be read
 RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
 STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.fan_out", ROUTED))
@@ -81,7 +82,7 @@ class Clustered:
         self._trouble = "starting"
         self._behind = ""
         self._lag: dict[str, dict[int, int]] = {}
-        self._unprojected_since: float | None = None
+        self._measured = -MEASURE_EVERY_S
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
@@ -189,18 +190,21 @@ class Clustered:
                 self._troubled(error)
 
     async def _measure(self) -> None:
-        """How far the stages, and what is heard here, are behind."""
+        """How far the stages, and what is heard here, are behind. At most every `MEASURE_EVERY_S`."""
+        if time.monotonic() - self._measured < MEASURE_EVERY_S:
+            return
+        self._measured = time.monotonic()
+        partitions = range(self.partitions)
         for group, topic in STAGES:
-            lag = {}
-            for partition in range(self.partitions):
-                done = await self._log.committed(group, topic, partition)
-                begin = await self._log.start(topic, partition) if done is None else done
-                lag[partition] = max(0, await self._log.end(topic, partition) - begin)
-            self._lag[topic] = lag
-        self._lag[NOTICES] = {
-            partition: max(0, await self._log.end(NOTICES, partition) - self._live.offset(partition) - 1)
-            for partition in range(self.partitions)
-        }
+            lags = await asyncio.gather(*(self._stage_lag(group, topic, p) for p in partitions))
+            self._lag[topic] = dict(enumerate(lags))
+        ends = await asyncio.gather(*(self._log.end(NOTICES, p) for p in partitions))
+        self._lag[NOTICES] = {p: max(0, ends[p] - self._live.offset(p) - 1) for p in partitions}
+
+    async def _stage_lag(self, group: str, topic: str, partition: int) -> int:
+        done = await self._log.committed(group, topic, partition)
+        begin = await self._log.start(topic, partition) if done is None else done
+        return max(0, await self._log.end(topic, partition) - begin)
 
     # The port
 

@@ -31,6 +31,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryCluster]:
     monkeypatch.setattr(module, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     async with MemoryCluster() as made:
         yield made
