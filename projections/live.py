@@ -208,12 +208,18 @@ def _wishes(records: Iterable[Told]) -> Iterable[Wish]:
 def _rows_after(
     rows: Iterable[Row], records: Iterable[Told], keep: int, keep_age_ms: int | None
 ) -> list[Row]:
-    """The inbox `rows` after `records`, of which it may have some already."""
+    """The inbox `rows` after `records`, of which it may have some already.
+
+    What it has left no trace where a row came and went again, and taking that once more does no harm, with one
+    exception: a row that was put back into a full inbox, and left it at once, may show until it is projected here too.
+    """
     inbox = {row.seq: row for row in rows}
+    had = max((row.changed_seq for row in inbox.values()), default=0)
+    """Up to there the rows have everything: a user's records are projected in their order"""
 
     def put(told: Notice | Update, seq: int, flags: int) -> None:
-        had = inbox.get(seq)
-        if had is None or had.changed_seq < told.seq:
+        before = inbox.get(seq)
+        if before is None or before.changed_seq < told.seq:
             inbox[seq] = meaning.row_of(told, seq, flags, keep_age_ms)
             if len(inbox) > keep:
                 del inbox[min(inbox)]
@@ -223,6 +229,8 @@ def _rows_after(
             del inbox[seq]
 
     for told in records:
+        if told.seq <= had:
+            continue
         if isinstance(told, Notice):
             put(told, told.seq, 0)
         elif isinstance(told, Update):

@@ -49,7 +49,7 @@ CLIENTS: Final = {"faust", "mode", "aiokafka", "kafka", "confluent_kafka", "cass
 
 OF_THE_CLUSTER: Final = (
     "streams.agents", "streams.cassandra", "streams.kafka", "streams.log_kafka", "streams.producer",
-    "streams.snapshots_cassandra", "streams.topics_kafka",
+    "streams.snapshots_cassandra", "streams.snapshots_shared", "streams.topics_kafka",
     "projections.agents", "projections.cassandra", "projections.store_cassandra",
     "infra.cassandra", "infra.clustered", "infra.kafka", "infra.worker",
 )  # fmt: skip

@@ -5,14 +5,14 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fanbell.projections import live as module
 from fanbell.projections.live import Live
 from fanbell.projections.store import Store, StoreFailed
 from fanbell.projections.store_memory import MemoryStore
-from fanbell.schemas.records import Told
+from fanbell.schemas.records import Told, Update
 from tests.projections.told import NAMES, histories, notice, retraction
 
 NOW_MS = 3_000
@@ -51,14 +51,17 @@ async def everything(store: Store, people: Sequence[str]) -> list[object]:
 @given(
     history=histories(),
     cuts=st.tuples(st.integers(0, 60), st.integers(0, 60)),
-    keep=st.sampled_from((1, 2, 5)),
+    keep=st.sampled_from((1, 2, 5, 60)),
 )
 def test_reads_are_those_of_a_store_that_has_everything(
     history: list[Told], cuts: tuple[int, int], keep: int
 ) -> None:
     """
     Wherever the store stands, and wherever it was thought to stand, what is read is what all records make.
+
+    But for rows put back into an inbox that was full, of which `_rows_after` cannot know.
     """
+    assume(keep == 60 or not any(_restores(told) for told in history))
 
     async def story() -> None:
         known, stands = (min(cut, len(history)) for cut in sorted(cuts))
@@ -77,6 +80,10 @@ def test_reads_are_those_of_a_store_that_has_everything(
         assert (await live.positions()).get(0, 0) == len(history)
 
     run(story())
+
+
+def _restores(told: Told) -> bool:
+    return isinstance(told, Update) and not told.announces and told.prev_row_seq == -1
 
 
 def test_what_was_written_twice_is_heard_once() -> None:
