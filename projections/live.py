@@ -2,8 +2,7 @@
 
 For processes that hear `notices` sooner than the projection writes it down (the edge and the API of a cluster): what
 they tell live and what they read agree, however far the projection is behind. A position of the store is learned
-first, rows are read later, so a record that is held here may be in the rows already; what a row has from later records
-stays (`Row.changed_seq`).
+first, rows are read later, so a record that is held here may be in the rows already: `Row.changed_seq` shows it.
 """
 
 from bisect import insort
@@ -218,15 +217,9 @@ def _rows_after(
     """Up to there the rows have everything: a user's records are projected in their order"""
 
     def put(told: Notice | Update, seq: int, flags: int) -> None:
-        before = inbox.get(seq)
-        if before is None or before.changed_seq < told.seq:
-            inbox[seq] = meaning.row_of(told, seq, flags, keep_age_ms)
-            if len(inbox) > keep:
-                del inbox[min(inbox)]
-
-    def remove(seq: int, by: int) -> None:
-        if seq in inbox and inbox[seq].changed_seq < by:
-            del inbox[seq]
+        inbox[seq] = meaning.row_of(told, seq, flags, keep_age_ms)
+        if len(inbox) > keep:
+            del inbox[min(inbox)]
 
     for told in records:
         if told.seq <= had:
@@ -235,18 +228,18 @@ def _rows_after(
             put(told, told.seq, 0)
         elif isinstance(told, Update):
             if told.announces:
-                remove(told.prev_row_seq, told.seq)
+                inbox.pop(told.prev_row_seq, None)
                 put(told, told.row_seq, 0)
             elif told.prev_row_seq == -1:
                 put(told, told.row_seq, meaning.RESTORED_FLAGS)
             elif told.row_seq in inbox:
                 put(told, told.row_seq, inbox[told.row_seq].flags)
         elif isinstance(told, Retraction):
-            remove(told.row_seq, told.seq)
+            inbox.pop(told.row_seq, None)
         elif isinstance(told, Mark):
             for row in list(inbox.values()):
                 named = row.seq in told.row_seqs if told.up_to is None else row.seq <= told.up_to
                 flags = meaning.marked(row.flags, told.verb)
-                if named and row.changed_seq < told.seq and flags != row.flags:
+                if named and flags != row.flags:
                     inbox[row.seq] = replace(row, changed_seq=told.seq, flags=flags)
     return [inbox[seq] for seq in sorted(inbox, reverse=True)]

@@ -103,6 +103,22 @@ async def _sees(live: Live, seqs: list[int]) -> None:
     assert [row.seq for row in await live.rows("ben")] == seqs
 
 
+def test_what_is_projected_already_pushes_nothing_out() -> None:
+    """
+    A notice that came and was taken back, both projected, leaves a full inbox as it is when it is held here too.
+    """
+    store = MemoryStore(2)
+    history = [notice(1, ["ben"]), notice(2, ["ben"]), notice(3, ["ben"]), retraction(4, ["ben"], 3, "a3")]
+    history.append(notice(5, ["ben"]))
+    run(apply(store, history))
+    live = Live(store, 1, 2, None)
+    live.stand_at(0, 2, 2)
+
+    live.hear(0, placed(history[2:]))
+
+    run(_sees(live, [5, 2]))
+
+
 def test_a_hole_is_no_silence() -> None:
     """
     A record whose predecessor was never heard is refused, and nothing after it is taken for heard.
