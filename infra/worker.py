@@ -20,6 +20,7 @@ from fanbell.infra.clustered import REFUSALS, Clients, clients
 from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.health import behind, health_app
 from fanbell.infra.kafka import kafka_config
+from fanbell.infra.lock import FolderLock
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import answering, listen_at
 from fanbell.projections.agents import project_inbox
@@ -43,7 +44,8 @@ def run(settings: Settings, json: bool = False) -> int:
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        uvloop.run(_work(settings, json))
+        with FolderLock(settings.data):  # snapshots have one writer for each folder
+            uvloop.run(_work(settings, json))
     except REFUSALS as error:
         sys.stderr.write(f"fanbell: {error}\n")
         return Exit.FAILED

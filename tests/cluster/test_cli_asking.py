@@ -81,3 +81,17 @@ def test_an_api_without_an_edge_says_so(made: Installation) -> None:
 
     assert done.returncode != 0
     assert "edge_url" in done.stderr
+
+
+def test_two_workers_do_not_share_a_folder(made: Installation) -> None:
+    """
+    A second worker with the data folder of the first one refuses to start, and names what to do.
+    """
+    first = made.start("worker")
+    line = [FANBELL, "worker", "--data", str(made.folder / "worker-1")]
+    done = subprocess.run(line, env=made.environ, capture_output=True, text=True, timeout=END_S, check=False)
+
+    assert done.returncode == 1
+    assert "name another folder" in done.stderr
+    assert first.end() == 0
+    assert "worker_stopped" in (made.folder / "worker-1.log").read_text()
