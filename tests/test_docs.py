@@ -1,5 +1,6 @@
 """The documentation tells the truth: every table is in the reference, every command that a page shows exists."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -12,15 +13,21 @@ import pytest
 
 from docs.generate import REFERENCE, commands, reference
 from fanbell.edge.close_codes import CLOSE_CODES
+from fanbell.edge.http.metrics import Metrics
 from fanbell.infra.cli.exits import Exit
-from fanbell.infra.settings import TABLE, variable_of
+from fanbell.infra.health import MEANINGS, PROCESS
+from fanbell.infra.settings import CLIENT_VARIABLES, CONFIG, TABLE, load, variable_of
 from fanbell.schemas.parse import parse_activity, parse_json
 from fanbell.schemas.topics import TOPICS
 from fanbell.streams.core.kinds import default_source, parse_rules
+from tests.infra.memory_cluster import MemoryCluster
 from tests.infra.up_process import FANBELL, fanbell_up
 
 ROOT: Final = Path(__file__).parent.parent
-PAGES: Final = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md")
+OPERATING: Final = "docs/operating.md"
+PAGES: Final = (
+    "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md", OPERATING,
+)  # fmt: skip
 TARGETS: Final = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 VERBS: Final[dict[str, Any]] = dict(commands())
 
@@ -71,8 +78,11 @@ def test_a_command_in_the_documentation_exists(page: str, line: str) -> None:
     elif words[0].endswith("fanbell"):
         verb = max((verb for verb in VERBS if " ".join(words[1:]).startswith(verb)), key=len)
         VERBS[verb].make_context(verb, words[1 + len(verb.split()) :])  # raises if it makes no sense
+    elif words[0] == "export":
+        name = words[1].partition("=")[0]
+        assert name in {variable_of(name) for name in TABLE} | {CONFIG, *CLIENT_VARIABLES}
     else:
-        assert words == ["source", ".venv/bin/activate"]
+        assert words in (["source", ".venv/bin/activate"], ["cat", ">", "cluster.toml"])
 
 
 def test_verbs_and_targets_in_running_text_exist() -> None:
@@ -94,16 +104,63 @@ def test_links_lead_somewhere() -> None:
         assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
-def test_the_activities_of_the_tour_are_good() -> None:
+@pytest.mark.parametrize(("page", "count"), [("README.md", 5), (OPERATING, 3)])
+def test_the_activities_of_a_tour_are_good(page: str, count: int) -> None:
     """
-    What the README publishes would be accepted.
+    What a page publishes would be accepted.
     """
     rules = parse_rules(default_source())
-    (tour,) = re.findall(r"<<'END'\n(.*?)\nEND\n", text_of("README.md"), re.DOTALL)
+    (tour,) = re.findall(r"publish - <<'END'\n(.*?)\nEND\n", text_of(page), re.DOTALL)
     activities = [parse_activity(parse_json(line.encode())) for line in tour.splitlines()]
 
-    assert len(activities) >= 5
+    assert len(activities) == count
     assert [fault for activity in activities for fault in rules.faults(activity)] == []
+
+
+def test_the_settings_of_the_cluster_are_good(tmp_path: Path) -> None:
+    """
+    The file of settings that operating a cluster begins with can be read, and its ports are those of `cluster up`.
+    """
+    text = text_of(OPERATING)
+    (file,) = re.findall(r"cat > cluster\.toml <<'END'\n(.*?)END\n", text, re.DOTALL)
+    (tmp_path / "cluster.toml").write_text(file)
+    settings = load({}, {}, tmp_path / "cluster.toml")
+    (ports,) = re.findall(r"fanbell cluster up --ports (\S+)", text)
+
+    assert settings.kafka_bootstrap_servers == (f"127.0.0.1:{ports.split(',')[0]}",)
+    assert settings.cassandra_contact_points == (f"127.0.0.1:{ports.split(',')[2]}",)
+
+
+def test_every_number_of_a_worker_is_explained() -> None:
+    """
+    What a worker shows at /metrics is in the page about operating; what else is told there, an API shows.
+    """
+    told = set(re.findall(r"`(fanbell_\w+)`", text_of(OPERATING)))
+    of_workers = {f"fanbell_{name}" for name in (*MEANINGS, *PROCESS)}
+    of_an_api = set(re.findall(r"^# HELP (\w+)", asyncio.run(metrics_of_an_api()), re.MULTILINE))
+
+    assert of_workers - told == set()
+    assert told - of_workers - of_an_api == set()
+
+
+async def metrics_of_an_api() -> str:
+    """What an API of a cluster shows once it has measured."""
+    async with MemoryCluster() as cluster, asyncio.timeout(30):
+        while not cluster.backend.stats()["lag"]:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+        metrics = Metrics(cluster.backend.stats)
+        metrics.answered("GET", "/readyz", 200, 0.001)
+        return metrics.text().decode()
+
+
+def test_every_setting_that_operating_names_exists() -> None:
+    """
+    What stands between backticks as a setting of Kafka, Cassandra or the processes' ports is one.
+    """
+    named = set(re.findall(r"`((?:kafka|cassandra|ready|edge|health|token)_\w+)", text_of(OPERATING)))
+
+    assert len(named) >= 8
+    assert named - set(TABLE) == set()
 
 
 @pytest.mark.skipif(not (ROOT / "infra" / "up.py").exists(), reason="there is no `fanbell up` yet")
@@ -112,7 +169,7 @@ def test_the_tour_runs(tmp_path: Path) -> None:
     The README's tour, typed as it stands, does what it says.
     """
     blocks = re.findall(r"```sh\n(.*?)```", text_of("README.md"), re.DOTALL)
-    tour = [block for block in blocks if "fanbell" in block and "up --data" not in block]
+    tour = [block for block in blocks if "fanbell" in block and not re.search("up --data|cluster up", block)]
     with fanbell_up(tmp_path) as up:
         published = typed(tour[0], up.url, tmp_path)
         assert up.heard("ana")  # a person reads on meanwhile
