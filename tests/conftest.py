@@ -1,5 +1,6 @@
 """What holds for all tests: the parts' times and the faults that hit are said at the end, no setting leaks in."""
 
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 import structlog
 
 from fanbell.infra.local.cluster import Cluster
+from fanbell.infra.logs import Libraries
 from fanbell.streams import replica
 from tests.cluster.servers import shared
 
@@ -43,6 +45,9 @@ def _logs_as_they_come() -> Iterator[None]:
     """A test that sets up logging leaves none of it to the next: its stderr is gone by then."""
     yield
     structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, Libraries)]:
+        root.removeHandler(handler)
 
 
 class _Listening:

@@ -1,9 +1,12 @@
 import json
+import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
+from fanbell.infra import logs
 from fanbell.infra.logs import configure
 
 
@@ -48,3 +51,34 @@ def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(OSError, match="No space left"):
         full.close()
+
+
+def test_what_libraries_log_is_a_line_of_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A library's warning is one JSON line; said again and again, it is counted and written once in a while.
+    """
+    now_s = 1_000.0
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: now_s))
+    logs.configure(json=True)
+    logs.configure(json=True)  # replaces: nothing is written twice
+    library = logging.getLogger("a.library")
+    for node in range(5):
+        library.warning("cannot reach node %s", node)
+    library.info("of no interest")
+    now_s += logs.REPEAT_S
+    try:
+        raise OSError("gone")
+    except OSError:
+        library.exception("cannot reach node %s", 7)
+
+    first, second = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    assert (first["event"], first["library"], first["said"]) == (
+        "library",
+        "a.library",
+        "cannot reach node 0",
+    )
+    assert (second["said"], second["left_out"], second["level"]) == ("cannot reach node 7", 4, "error")
+    assert second["exception"][0]["exc_type"] == "OSError"
