@@ -43,7 +43,7 @@ def behind(numbers: Numbers, lag_max: int) -> str:
     """Why a worker that holds these partitions is not ready: which is not open, or too far behind. Empty if none is."""
     for (stage, partition), one in numbers.items():
         if not one.get("open", 1.0):
-            return f"{stage}[{partition}] is being opened"
+            return f"{stage}[{partition}] is not open: it is being read up, or log or store do not answer"
     lags = {place: one.get("lag_records", 0.0) for place, one in numbers.items()}
     worst = max(lags, key=lambda place: lags[place], default=None)
     if worst is None or lags[worst] <= lag_max:

@@ -58,7 +58,7 @@ async def test_what_only_grows_is_a_counter() -> None:
         ),
         (
             {("route", 1): {"open": 1.0, "lag_records": 101.0}, ("project_inbox", 0): {"open": 0.0}},
-            "project_inbox[0] is being opened",
+            "project_inbox[0] is not open: it is being read up, or log or store do not answer",
         ),
         (
             {("route", 1): {"open": 1.0}},
