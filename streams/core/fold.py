@@ -4,7 +4,7 @@
 fold version alone, so whoever steps the same records puts out the same bytes.
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from fanbell.schemas.records import Notice, Outcome, Update
 from fanbell.streams.core.kinds import Rules, parse_rules
 from fanbell.streams.log import Record
 
+DETAIL_MAX: Final = 2_000  # characters of a dead letter's explanation; the record itself is kept whole
 NONE_YET = (-1, -1)
 """The pair (n, index) before the first."""
 
@@ -51,6 +52,10 @@ class Fold(Protocol):
 
     def due_ms(self) -> int | None:
         """The earliest fold time at which time alone would change something; None if nothing waits."""
+        ...
+
+    def numbers(self) -> dict[str, int]:
+        """What to show of it beside its time, by name."""
         ...
 
     def dump(self) -> bytes:

@@ -1,22 +1,24 @@
-"""From `changes` to `routed`: what producers wish who use neither our API nor our SDK.
+"""From `changes` to `routed`: what producers wish who use neither our API nor our SDK, as Avro or JSON.
 
 One partition of `changes` in, commands for the partitions of `routed` that must hear of each change out. Commands, and
 not the changes as they stand, because a command is dropped by its origin when it comes again: a follow that were
 repeated after a crash would undo the unfollow that followed on it.
 """
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from fanbell.schemas.by_hand import ask_bytes, command_bytes
 from fanbell.schemas.codec import Undecodable, decode, encode, encode_body
-from fanbell.schemas.parse import id_fault
+from fanbell.schemas.parse import Invalid, parse_json
+from fanbell.schemas.parse_change import parse_change
 from fanbell.schemas.records import Ask, Change, Dead
 from fanbell.schemas.topics import CHANGES, DEAD, ROUTED
+from fanbell.schemas.wellformed import change_fault
 from fanbell.streams.core.changes import fault_of, placed
-from fanbell.streams.core.fold import NONE_YET, Output, effective_ms, number, pair_bytes
+from fanbell.streams.core.fold import DETAIL_MAX, NONE_YET, Output, effective_ms, number, pair_bytes
 from fanbell.streams.log import Record
 
 RULES: Final = 0  # commands that carry a change are for every version of the rules
@@ -42,13 +44,15 @@ class Forwarding:
     def step(self, record: Record) -> list[Output]:
         self.clock_ms = max(self.clock_ms, record.timestamp_ms)
         try:
-            change = decode(record.value)
+            change = self._read(record.value)
         except Undecodable as error:
             return [self._dead(record, "", "undecodable", str(error))]
+        except Invalid as error:
+            return [self._dead(record, "", "invalid", str(error))]
         if type(change) is not Change:
             name = type(change).__name__
             return [self._dead(record, "", "misplaced", f"a {name} does not belong into {CHANGES}")]
-        fault = _id_fault(change) or fault_of(change)
+        fault = change_fault(change) or fault_of(change)
         if fault is not None:
             return [self._dead(record, change.id, "invalid", fault)]
         own_ms = effective_ms(change.occurred_at, record.timestamp_ms)
@@ -57,6 +61,9 @@ class Forwarding:
             self._put(record.offset, index, partition, copy, own_ms)
             for index, (partition, copy) in enumerate(placed(change, self.partitions))
         ]
+
+    def numbers(self) -> dict[str, int]:
+        return {"changes_forwarded": self.forwarded}
 
     def due_ms(self) -> int | None:
         return None
@@ -71,6 +78,10 @@ class Forwarding:
         made.clock_ms, made._last = tree["clock_ms"], tree["last"]
         return made
 
+    @staticmethod
+    def _read(value: bytes) -> Any:
+        return parse_change(parse_json(value)) if value[:1] == b"{" else decode(value)
+
     def _put(self, n: int, index: int, partition: int, change: Change, own_ms: int) -> Output:
         ask = Ask(RULES, own_ms, "change", None, encode_body(replace(change, occurred_at=own_ms)), [])
         pair = pair_bytes(n, index)
@@ -80,14 +91,6 @@ class Forwarding:
 
     def _dead(self, record: Record, id_: str, reason: str, detail: str) -> Output:
         n = record.offset
-        dead = Dead(CHANGES, self.partition, n, 0, n, id_, reason, detail, self.clock_ms, record.value)
+        told = detail[:DETAIL_MAX]
+        dead = Dead(CHANGES, self.partition, n, 0, n, id_, reason, told, self.clock_ms, record.value)
         return Output(DEAD, 0, encode(dead), n, 0)
-
-
-def _id_fault(change: Change) -> str | None:
-    """What is wrong with its ids, field first."""
-    for field, value in (("id", change.id), ("user", change.user), ("object", change.object)):
-        fault = None if value is None else id_fault(value)
-        if fault is not None:
-            return f"{field}: {fault}"
-    return None

@@ -4,9 +4,10 @@ import pytest
 
 from fanbell.schemas.codec import decode, decode_body, encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change, Command, Dead, Rules, Tick
+from fanbell.schemas.records import Activity, Change, Command, Dead, Preference, Rules, Tick
 from fanbell.schemas.topics import CHANGES, DEAD, NOTICES, ROUTED
 from fanbell.streams.core.fan_out import FanOut
+from fanbell.streams.core.fold import DETAIL_MAX
 from fanbell.streams.core.forward import Forwarding
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source
 from fanbell.streams.log import Record
@@ -96,6 +97,16 @@ def test_what_it_puts_out_goes_on_after_a_snapshot() -> None:
         (follow("c", "a\x00na", "bo"), "invalid"),
         (follow("c", "", "bo"), "invalid"),
         (Change("c", "applause", "ana"), "invalid"),
+        (Change("c", "profile", "ana", avatar_url="javascript:alert(1)"), "invalid"),
+        (Change("c", "profile", "ana", name="a\x1bna"), "invalid"),
+        (Change("c", "profile", "ana", locale="?"), "invalid"),
+        (Change("c", "preferences", "ana"), "invalid"),
+        (Change("c", "preferences", "ana", preferences=[Preference("*", "inbox", "*", "loud")]), "invalid"),
+        (Change("c", "follow", "ana", object="bo", occurred_at=-1), "invalid"),
+        (Change("c", "mark", "ana", verb="read", ids=[""], seqs=[1]), "invalid"),
+        (b'{"id": "c", "kind": "follow", "user": "ana"}', "invalid"),
+        (b'{"id": "c", "kind": "follow", "user": "ana", "object": "bo"', "invalid"),
+        (b'{"id": "c", "kind": "profile", "user": "ana", "avatar_url": "javascript:alert(1)"}', "invalid"),
     ],
 )
 def test_what_is_no_change_is_put_aside(item: Any, reason: str) -> None:
@@ -109,6 +120,42 @@ def test_what_is_no_change_is_put_aside(item: Any, reason: str) -> None:
     assert isinstance(dead, Dead)
     assert (dead.topic, dead.partition, dead.offset, dead.reason) == (CHANGES, 2, 5, reason)
     assert dead.detail
+
+
+@pytest.mark.parametrize(
+    ("json", "change"),
+    [
+        (b'{"id": "c", "kind": "follow", "user": "ana", "object": "bo"}', follow("c", "ana", "bo")),
+        (
+            b'{"id": "c", "kind": "mute", "user": "ana", "aspect": "thread", "object": "p", "occurred_at": 5}',
+            Change("c", "mute", "ana", aspect="thread", object="p", occurred_at=5),
+        ),
+        (
+            b'{"id": "c", "kind": "preferences", "user": "ana", "preferences": [{"kind": "like", "value": "off"}]}',
+            Change("c", "preferences", "ana", preferences=[Preference("like", "*", "*", "off")]),
+        ),
+        (
+            b'{"id": "c", "kind": "profile", "user": "ana", "name": "Ana", "timezone": "Mars/Olympus"}',
+            Change("c", "profile", "ana", name="Ana", timezone="Mars/Olympus"),
+        ),
+    ],
+)
+def test_json_says_the_same_as_avro(json: bytes, change: Change) -> None:
+    """
+    A change as JSON is forwarded as the same bytes as one in Avro; a time zone that not every machine knows as well.
+    """
+    assert Forwarding(1, 4).step(record(3, json)) == Forwarding(1, 4).step(record(3, change))
+
+
+def test_a_long_explanation_is_cut() -> None:
+    """
+    A change with very many faults is put aside with the first of them.
+    """
+    many = b'{"id": "c", "kind": "follow", %s}' % b",".join(b'"%d": 1' % n for n in range(2_000))
+
+    (output,) = Forwarding(0, 1).step(record(5, many))
+
+    assert len(decode(output.value).detail) == DETAIL_MAX
 
 
 def test_a_follow_is_announced_once() -> None:
