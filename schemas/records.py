@@ -52,6 +52,16 @@ class Forward(Struct, gc=False):
     activity: bytes
 
 
+class Stray(Struct, gc=False):
+    source: int
+    n: int
+    index: int
+    prev_n: int
+    prev_index: int
+    appended_ms: int
+    value: bytes
+
+
 class Rules(Struct, gc=False):
     version: int
     fold_version: int
@@ -223,6 +233,6 @@ Told = Notice | Update | Retraction | Mark | Wish | Outcome
 """What the topic `notices` carries."""
 
 RECORDS: Final[tuple[type[Struct], ...]] = (
-    Activity, Fact, Forward, Rules, Tick, Preference, Change, Content, Audience, Ask, Command,
+    Activity, Fact, Forward, Stray, Rules, Tick, Preference, Change, Content, Audience, Ask, Command,
     Silenced, Notice, Update, Retraction, Mark, Wish, Outcome, Dead,
 )  # fmt: skip

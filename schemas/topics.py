@@ -25,7 +25,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         ACTIVITIES,
         "target if there is one, else object",
-        ("Activity", "Fact", "Forward", "Rules", "Tick"),
+        ("Activity", "Fact", "Forward", "Stray", "Rules", "Tick"),
         "producers, API, stage 1",
         True,
     ),

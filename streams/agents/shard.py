@@ -79,6 +79,7 @@ class Shard:
             "snapshot_age_s": time.monotonic() - self._saved_at,
             "snapshot_offset": self.replica.saved,
             "fold_time_ms": self.replica.fold.clock_ms,
+            **self.replica.fold.numbers(),
         }
 
     async def _commit(self) -> None:

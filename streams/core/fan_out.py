@@ -122,6 +122,9 @@ class FanOut:
             self._dead("misplaced", f"a {type(item).__name__} does not belong into {ROUTED}")
         return self._out
 
+    def numbers(self) -> dict[str, int]:
+        return {}
+
     def due_ms(self) -> int | None:
         while self.pending and not self._is_due(self.pending[0]):
             heapq.heappop(self.pending)

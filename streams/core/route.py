@@ -3,7 +3,8 @@
 One partition of `activities` in, commands for the recipients' partitions out. It knows who owns an entity and who took
 part in its thread. What it cannot know here travels: a *fact* carries an entity's owner and thread to the entity's own
 partition, a *forward* carries a comment to the partition of its thread's root. An activity on an entity not known yet
-waits, and whatever else comes on that entity queues behind it.
+waits, and whatever else comes on that entity queues behind it. What a producer put into another partition than its
+entity's is a *stray*: it is sent there as it stands, and there it counts.
 """
 
 from collections import deque
@@ -26,12 +27,22 @@ from fanbell.schemas.codec import (
 )
 from fanbell.schemas.parse import Invalid, parse_activity, parse_json
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Ask, Audience, Content, Dead, Fact, Forward, Rules, Tick
+from fanbell.schemas.records import Activity, Ask, Audience, Content, Dead, Fact, Forward, Rules, Stray, Tick
 from fanbell.schemas.topics import ACTIVITIES, DEAD, ROUTED
+from fanbell.schemas.wellformed import activity_faults
 from fanbell.streams.core import kinds
 from fanbell.streams.core.asked import make_ready
 from fanbell.streams.core.changes import change_of, placed
-from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effective_ms, number, pair_bytes
+from fanbell.streams.core.fold import (
+    DETAIL_MAX,
+    NONE_YET,
+    Output,
+    Taken,
+    Versions,
+    effective_ms,
+    number,
+    pair_bytes,
+)
 from fanbell.streams.core.hashes import RecentIds, hash64
 from fanbell.streams.core.kinds import RANK, Kind, parse_rules
 from fanbell.streams.log import Record
@@ -41,7 +52,6 @@ Entity = tuple[str, str, bool]
 
 Part = Literal["all", "near", "far"]
 _ACTIVITY: Final = HEADERS[Activity]
-DETAIL_MAX: Final = 2_000  # characters of a dead letter's explanation; the record itself is kept whole
 
 _FOLLOWED: Final[dict[str, Callable[[Activity], str | None]]] = {
     "followers_of_actor": lambda activity: activity.actor,
@@ -76,14 +86,16 @@ class Route:
         self.waiting: dict[str, deque[Waiting]] = {}
         self.waiting_ids: dict[str, int] = {}
         self.deadlines: deque[tuple[int, str]] = deque()
-        self.early: list[Forward] = []
-        """Forwards by rules that other partitions have already and this one has not, in their order"""
+        self.early: list[Forward | Stray] = []
+        """What came by rules that other partitions have already and this one has not, in its order"""
         self.taken = Taken()
         self.last: dict[int, tuple[int, int]] = {}
         """The last pair (n, index) put out, by partition of `activities`"""
         self._asked: list[bytes] = [pair_bytes(*NONE_YET)] * partitions
         """The same, by partition of `routed`, as the next command names it"""
         self.forgotten = 0
+        self.strays = 0
+        """Activities that stood here and belonged elsewhere"""
         self._out: list[Output] = []
         self._n = 0
         self._command = command_bytes(number(partition))
@@ -99,13 +111,7 @@ class Route:
             item = self._read(record.value)
         except (Undecodable, Invalid) as error:
             self._advance(record.timestamp_ms)
-            self._dead(
-                record.offset,
-                "",
-                "undecodable" if isinstance(error, Undecodable) else "invalid",
-                str(error),
-                record.value,
-            )
+            self._unreadable(record, error)
             return self._out
         if type(item) is Activity:
             self._activity(item, record)
@@ -120,23 +126,26 @@ class Route:
                     self.early.append(item)
                 else:
                     self._home(item)
+        elif type(item) is Stray:
+            if self.taken.is_new(item.source, item.n, item.index, item.prev_n, item.prev_index):
+                if self.versions.of:
+                    self._arrive(item, record.offset)
+                else:
+                    self.early.append(item)
         elif type(item) is Rules:  # they are of no time: history may be older than they are
             if self.versions.put(parse_rules(item.source, item.version), item.fold_version):
                 limits = self.versions.newest.limits
                 self.used.at_most, self.used.keep_ms = limits.dedupe_ids, limits.dedupe_ms
-                self._home_early()
+                self._take_early(record.offset)
         elif type(item) is Tick:
             self._advance(item.time_ms)
         else:
             self._advance(record.timestamp_ms)
-            self._dead(
-                record.offset,
-                "",
-                "misplaced",
-                f"a {type(item).__name__} does not belong into {ACTIVITIES}",
-                record.value,
-            )
+            self._foreign(record, item)
         return self._out
+
+    def numbers(self) -> dict[str, int]:
+        return {"strays": self.strays}
 
     def due_ms(self) -> int | None:
         while self.deadlines and not self._waits(self.deadlines[0]):
@@ -172,7 +181,11 @@ class Route:
         own_ms = effective_ms(activity.occurred_at, record.timestamp_ms)
         self._advance(own_ms)
         rules = self.versions.newest
-        faults = rules.faults(activity)
+        home = partition_of(activity.target or activity.object, self.partitions)
+        if home != self.partition:
+            self._send_on(record, home)
+            return
+        faults = activity_faults(activity) or rules.faults(activity)
         if faults:
             self._dead(
                 record.offset,
@@ -203,6 +216,26 @@ class Route:
             self._graph(activity)
             return
         self._take(Waiting(record.offset, activity, body, own_ms, 0))
+
+    def _send_on(self, record: Record, home: int) -> None:
+        """Let the partition of its entity have it: there its id counts, and there it waits if it must."""
+        self.strays += 1
+        index, prev = self._next(home)
+        stray = Stray(self.partition, self._n, index, *prev, record.timestamp_ms, record.value)
+        self._put(ACTIVITIES, home, encode(stray), index)
+
+    def _arrive(self, stray: Stray, offset: int) -> None:
+        """Take it as if its producer had put it here."""
+        record = Record(offset, stray.value, stray.appended_ms)
+        try:
+            activity = self._read(stray.value)
+        except (Undecodable, Invalid) as error:  # not by us: we send on what could be read
+            self._unreadable(record, error)
+            return
+        if type(activity) is Activity:
+            self._activity(activity, record)
+        else:
+            self._foreign(record, activity)
 
     def _graph(self, activity: Activity) -> None:
         rules = self.versions.newest.version
@@ -389,14 +422,16 @@ class Route:
         own_ms = activity.occurred_at or 0
         self._finish(activity, kind, activity.owner, forward.thread, own_ms, part, forward.rules)
 
-    def _home_early(self) -> None:
-        """Rules came in: what was forwarded by them goes on."""
+    def _take_early(self, offset: int) -> None:
+        """Rules came in, at `offset`: what was sent here by them goes on."""
         early, self.early = self.early, []
-        for forward in early:
-            if self.versions.awaits(forward.rules):
-                self.early.append(forward)
+        for item in early:
+            if isinstance(item, Stray):
+                self._arrive(item, offset)
+            elif self.versions.awaits(item.rules):
+                self.early.append(item)
             else:
-                self._home(forward)
+                self._home(item)
 
     # Commands
 
@@ -486,6 +521,14 @@ class Route:
             asked[partition] = pair
             out.append(Output(ROUTED, partition, value, n, index))
 
+    def _unreadable(self, record: Record, error: Undecodable | Invalid) -> None:
+        reason = "undecodable" if isinstance(error, Undecodable) else "invalid"
+        self._dead(record.offset, "", reason, str(error), record.value)
+
+    def _foreign(self, record: Record, item: Any) -> None:
+        detail = f"a {type(item).__name__} does not belong into {ACTIVITIES}"
+        self._dead(record.offset, "", "misplaced", detail, record.value)
+
     def _dead(self, offset: int, id_: str, reason: str, detail: str, value: bytes) -> None:
         index = len(self._out)
         dead = Dead(
@@ -539,11 +582,12 @@ class Route:
                     for entity, queue in self.waiting.items()
                 ],
                 "deadlines": [deadline for deadline in self.deadlines if self._waits(deadline)],
-                "early": [encode_body(forward) for forward in self.early],
+                "early": [encode(item) for item in self.early],
                 "taken": self.taken.dump(),
                 "last": [[partition, *pair] for partition, pair in self.last.items()],
                 "asked": self._asked,
                 "forgotten": self.forgotten,
+                "strays": self.strays,
             }
         )
 
@@ -561,9 +605,10 @@ class Route:
             made.waiting[entity] = queue
             made.waiting_ids.update((item.activity.id, item.body) for item in queue)
         made.deadlines = deque((deadline_ms, entity) for deadline_ms, entity in tree["deadlines"])
-        made.early = [decode_body(Forward, data) for data in tree.get("early", ())]
+        made.early = [decode(data) for data in tree.get("early", ())]
         made.taken = Taken.load(tree["taken"])
         made.last = {to: (n, index) for to, n, index in tree["last"]}
         made._asked = tree["asked"]
         made.forgotten = tree["forgotten"]
+        made.strays = tree.get("strays", 0)
         return made

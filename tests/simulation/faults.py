@@ -31,6 +31,7 @@ FAULTS: Final[dict[str, float]] = {
     "log trimmed": 0.01,  # per turn of a stage: its log forgets what nobody needs
     "tick twice": 0.2,
     "published twice": 0.05,
+    "put astray": 0.2,  # of entities: a producer that computes partitions in its own way puts all on them elsewhere
 }
 
 

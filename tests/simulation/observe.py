@@ -8,7 +8,7 @@ from fanbell.projections.rows import LIMIT_MAX, Query
 from fanbell.projections.store import Row
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode
-from fanbell.schemas.records import Command, Dead, Fact, Forward
+from fanbell.schemas.records import Command, Dead, Fact, Forward, Stray
 from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import Output
@@ -82,7 +82,7 @@ def _collect(log: SimLog, made: History, topic: str, partition: int) -> None:
     """The outputs that stand in a topic among what producers put there."""
     for record in log.records_now(topic, partition):
         item = decode(record.value)
-        if isinstance(item, Command | Fact | Forward):
+        if isinstance(item, Command | Fact | Forward | Stray):
             place, origin = ("route", item.source, topic, partition), _origin(item)
         elif isinstance(item, Dead):
             stage = "route" if item.topic == ACTIVITIES else "fan_out"

@@ -26,7 +26,7 @@ from tests.simulation.history import NEVER, History, Op
 from tests.simulation.observe import history
 from tests.simulation.rules import SOURCE
 from tests.simulation.scheduler import Scheduler
-from tests.simulation.workload import PRODUCERS, Workload
+from tests.simulation.workload import PRODUCERS, Records, Workload
 
 START_MS: Final = 1_760_000_000_000
 TURN_MS: Final = 3  # virtual time that a turn takes
@@ -44,7 +44,7 @@ class Stuck(Exception):
 
 class Run:
     def __init__(self, seed: int, calm: bool = False) -> None:
-        self.random = Random(seed)
+        self.seed, self.random = seed, Random(seed)
         self.partitions = self.random.choice((1, 2, 3, 3))
         self.scheduler = Scheduler(self.random)
         self.faults = Faults(self.random, calm)
@@ -151,7 +151,7 @@ class Run:
         """Append until all of it is acknowledged."""
         self.ops.append(op)
         op.invoked, op.invoked_ms = self.scheduler.time, self.now_ms
-        records = self.workload.records(op)
+        records = self._astray(self.workload.records(op), op)
         while True:
             try:
                 for topic, partition, value in records:
@@ -178,6 +178,17 @@ class Run:
                 return
             if not self.faults.strikes("published twice", "producer"):
                 return
+
+    def _astray(self, records: Records, op: Op) -> Records:
+        """Where producers put them that compute partitions otherwise than we: each entity's go to one, but another."""
+        if op.rules is not None or [topic for topic, _, _ in records] != [ACTIVITIES] or self.partitions == 1:
+            return records
+        ((topic, partition, value),) = records
+        thinks = Random(f"{self.seed} {op.target or op.object}")
+        if thinks.random() >= self.faults.on["put astray"]:
+            return records
+        self.faults.hits["put astray", "producer"] += 1
+        return [(topic, (partition + thinks.randrange(1, self.partitions)) % self.partitions, value)]
 
     async def _tick(self) -> None:
         while True:

@@ -9,11 +9,15 @@ import sys
 from collections import Counter
 from copy import deepcopy
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
+from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change
+from fanbell.streams import folds
+from fanbell.streams.folds import Folds
 from tests.streams.expected import Expected
 from tests.streams.histories import RULES, SCOPES, START_MS, USERS, Item, histories, play
 from tests.streams.pipeline import Pipeline
@@ -79,6 +83,40 @@ def test_inboxes_are_what_the_model_says(history: History) -> None:
         model, pipeline = Expected(RULES), Pipeline(RULES, partitions)
         play(history, model, pipeline)
         check_same(model, pipeline, history)
+
+
+def elsewhere(key: str, partitions: int) -> int:
+    """Where a producer puts it that computes partitions in another way."""
+    return (partition_of(key, partitions) + 1) % partitions
+
+
+_catch_up = Folds._catch_up
+
+
+def catch_up_all(self: Folds, replica: Any, own_ms: int, timestamp_ms: int) -> None:
+    """As `Folds` does it, for every partition that what is put into one may be sent on to."""
+    for each in self.routes if replica in self.routes else (replica,):
+        _catch_up(self, each, own_ms, timestamp_ms)
+
+
+@some
+@given(histories())
+@example(DELETED_WHILE_WAITING)
+def test_inboxes_are_the_same_wherever_producers_put_things(history: History) -> None:
+    """
+    With every activity in another partition than its entity's, inboxes are what the model says, and all are counted.
+    """
+    told(history)
+    for partitions in (2, 8):
+        model, pipeline = Expected(RULES), Pipeline(RULES, partitions)
+        with (
+            patch.object(folds, "partition_of", elsewhere),
+            patch.object(Folds, "_catch_up", catch_up_all),
+        ):
+            play(history, model, pipeline)
+            check_same(model, pipeline, history)
+        activities = [item for item, _ in history if isinstance(item, Activity)]
+        assert sum(route.fold.strays for route in pipeline.runner.routes) == len(activities)
 
 
 @some

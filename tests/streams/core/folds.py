@@ -4,7 +4,6 @@ from typing import Any
 
 from fanbell.schemas.codec import content_of, decode, decode_body, encode, encode_body
 from fanbell.schemas.records import (
-    Activity,
     Ask,
     Audience,
     Change,
@@ -69,7 +68,7 @@ class Entities(_Fed):
     def __init__(self, rules: str = default_source(), partition: int = 0, partitions: int = 1) -> None:
         super().__init__(Route(partition, partitions), rules)
 
-    def publish(self, *activities: Activity) -> list[Ask | Dead]:
+    def publish(self, *activities: Any) -> list[Any]:
         """What is asked of the shards, and dead letters, in order."""
         out: list[Any] = []
         for activity in activities:

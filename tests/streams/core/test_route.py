@@ -1,10 +1,11 @@
 import re
+from typing import Any
 
 import pytest
 
 from fanbell.schemas.codec import content_of, decode, decode_body, encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Ask, Change, Dead, Fact, Forward, Notice, Rules
+from fanbell.schemas.records import Activity, Ask, Change, Dead, Fact, Forward, Notice, Rules, Stray
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core.fold import Jump, UnknownRules
 from fanbell.streams.core.kinds import default_source
@@ -13,6 +14,8 @@ from fanbell.streams.log import Record
 from tests.streams.core.folds import NOW_MS, Entities, concerned, dropped, limited, reasons
 
 POST = Activity("1", "post", "ana", "p")
+HOME, FAR = partition_of("p", 8), partition_of("d", 8)
+"""Of 8 partitions, those of POST and of a comment on it"""
 
 
 def comment(id_: str, actor: str, object_: str, target: str = "p", **fields: object) -> Activity:
@@ -25,7 +28,7 @@ def without(kind: str) -> str:
     return "".join(table for table in tables if not table.startswith((f"[kinds.{kind}]", f"[kinds.{kind}.")))
 
 
-def ops(out: list[Ask | Dead]) -> list[str]:
+def ops(out: list[Any]) -> list[str]:
     return [item.op if type(item) is Ask else "dead" for item in out]
 
 
@@ -108,7 +111,7 @@ def test_one_command_per_partition_holds_all_its_audiences() -> None:
     """
     Each partition is asked once, whoever lives there; those named are asked for where they live.
     """
-    entities = Entities(partitions=4)
+    entities = Entities(partitions=4, partition=partition_of("p", 4))
     out = entities.publish(Activity("1", "post", "ana", "p", mentions=["bob", "cy"]))
 
     asked = [output.partition for output in entities.outputs if output.topic == ROUTED]
@@ -124,27 +127,27 @@ def test_facts_and_forwards_go_where_they_are_needed() -> None:
     """
     A comment's owner and thread travel to the comment's partition; an answer to it goes home to its thread.
     """
-    near = Entities(partitions=8)
+    near = Entities(partitions=8, partition=HOME)
     near.publish(POST)
-    fact = next(item for item in near.publish(comment("2", "bob", "c")) if type(item) is Fact)
+    fact = next(item for item in near.publish(comment("2", "bob", "d")) if type(item) is Fact)
 
-    assert (fact.entity, fact.owner, fact.thread) == ("c", "bob", "p")
-    assert [o.partition for o in near.outputs if o.topic == ACTIVITIES] == [partition_of("c", 8)]
-    far = Entities(partitions=8, partition=1)
+    assert (fact.entity, fact.owner, fact.thread) == ("d", "bob", "p")
+    assert [o.partition for o in near.outputs if o.topic == ACTIVITIES] == [FAR]
+    far = Entities(partitions=8, partition=FAR)
     far.put(fact)
-    forward = next(item for item in far.publish(comment("3", "cy", "d", target="c")) if type(item) is Forward)
+    forward = next(item for item in far.publish(comment("3", "cy", "c", target="d")) if type(item) is Forward)
     assert (forward.owner, forward.thread) == ("bob", "p")
-    assert concerned(near.publish(forward)) == {}  # bob, the only one in the thread, was told where c is
+    assert concerned(near.publish(forward)) == {}  # bob, the only one in the thread, was told where d is
     assert concerned(near.publish(comment("4", "di", "e")))["thread"] == {"bob", "cy"}
 
 
 def answered_far() -> tuple[Entities, Forward]:
     """The home of a thread in which di and bob commented, and cy's answer to bob on its way there by rules 2."""
-    home, far = Entities(partitions=8), Entities(partitions=8, partition=1)
+    home, far = Entities(partitions=8, partition=HOME), Entities(partitions=8, partition=FAR)
     home.publish(POST, comment("2", "di", "b"))
-    far.put(next(item for item in home.publish(comment("3", "bob", "c")) if type(item) is Fact))
+    far.put(next(item for item in home.publish(comment("3", "bob", "d")) if type(item) is Fact))
     far.put(Rules(2, 1, default_source(), NOW_MS))
-    out = far.publish(comment("4", "cy", "d", target="c"))
+    out = far.publish(comment("4", "cy", "c", target="d"))
     return home, next(item for item in out if type(item) is Forward)
 
 
@@ -155,7 +158,7 @@ def test_a_forward_waits_for_its_rules() -> None:
     home, forward = answered_far()
 
     assert home.publish(forward) == []
-    home.fold = Route.load(0, 8, home.fold.dump())
+    home.fold = Route.load(HOME, 8, home.fold.dump())
     assert concerned(home.publish(comment("5", "ed", "e")))["thread"] == {
         "di",
         "bob",
@@ -178,6 +181,135 @@ def test_a_forward_is_told_by_its_own_rules() -> None:
 
     assert concerned(out) == {"thread": {"di"}}
     assert {ask.rules for ask in out if type(ask) is Ask} == {2}
+
+
+# Activities in another partition than their entity's
+
+
+def strays(out: list[Any]) -> list[Stray]:
+    return [item for item in out if type(item) is Stray]
+
+
+def test_a_stray_is_sent_to_its_entity_and_taken_there() -> None:
+    """
+    An activity in another partition than its entity's is sent there as it stands, told there, and counted.
+    """
+    wrong, right = Entities(partitions=8, partition=FAR), Entities(partitions=8, partition=HOME)
+
+    (stray,) = wrong.publish(POST)
+
+    assert [(output.topic, output.partition) for output in wrong.outputs] == [(ACTIVITIES, HOME)]
+    assert stray == Stray(FAR, 1, 0, -1, -1, NOW_MS, encode(POST))
+    assert concerned(right.publish(stray)) == {"post": {"follows ana"}}
+    assert concerned(right.publish(Activity("2", "like", "bob", "p"))) == {"like": {"ana"}}
+    assert (wrong.fold.numbers(), right.fold.numbers()) == ({"strays": 1}, {"strays": 0})
+
+
+def test_a_stray_as_json_is_the_same_activity() -> None:
+    """
+    As JSON too it is sent on as it stands; its id counts at its entity, whatever the form it comes in.
+    """
+    wrong, right = Entities(partitions=8, partition=FAR), Entities(partitions=8, partition=HOME)
+    right.publish(POST)
+
+    (stray,) = wrong.put_bytes(b'{"id": "1", "kind": "post", "actor": "ana", "object": "p"}')
+
+    assert right.publish(stray) == []
+    (other,) = wrong.put_bytes(b'{"id": "1", "kind": "post", "actor": "eve", "object": "p"}')
+    assert reasons(right.publish(other)) == [("1", "id_reused")]
+
+
+def test_strays_keep_their_order_and_are_taken_once() -> None:
+    """
+    What stands in one wrong partition comes to an entity in the order it stood in; a repeat is dropped, a gap stops.
+    """
+    wrong, right = Entities(partitions=8, partition=FAR), Entities(partitions=8, partition=HOME)
+    wrong.put(Activity("0", "post", "ana", "q"))  # goes elsewhere
+    sent = strays(wrong.publish(POST, Activity("2", "like", "bob", "p"), Activity("3", "unlike", "bob", "p")))
+
+    assert [(s.n, s.index, s.prev_n, s.prev_index) for s in sent] == [
+        (2, 0, -1, -1),
+        (3, 0, 2, 0),
+        (4, 0, 3, 0),
+    ]
+    asked = [ops(right.publish(stray)) for stray in (*sent, *sent)]
+    assert asked == [["announce"] * 8, ["announce"], ["undo"] * 8, [], [], []]
+    with pytest.raises(Jump):
+        right.put(Stray(FAR, 9, 0, 7, 0, NOW_MS, encode(POST)))
+
+
+def test_a_stray_has_the_time_it_was_appended_at() -> None:
+    """
+    It is told as of when its producer appended it, however long it was on its way, and so over a restart.
+    """
+    wrong, right = Entities(partitions=8, partition=FAR), Entities(partitions=8, partition=HOME)
+    (stray,) = wrong.publish(POST)
+    wrong.fold = Route.load(FAR, 8, wrong.fold.dump())
+    (later,) = wrong.publish(Activity("2", "like", "bob", "p"))
+    right.after(300)
+
+    asks = [*right.publish(stray), *right.publish(later)]
+
+    assert {content_of(ask.content).at_ms for ask in asks} == {NOW_MS}
+    assert wrong.fold.numbers() == {"strays": 2}
+
+
+def test_what_a_stray_lacks_is_said_where_it_belongs() -> None:
+    """
+    An activity that no rule allows dies once, at its entity; what is none at all, where it stands.
+    """
+    wrong, right = Entities(partitions=8, partition=FAR), Entities(partitions=8, partition=HOME)
+
+    (stray,) = wrong.publish(Activity("1", "unheard-of", "ana", "p"))
+
+    (dead,) = right.publish(stray)
+    assert type(dead) is Dead
+    assert (dead.partition, dead.id, dead.reason, dead.value) == (HOME, "1", "invalid", stray.value)
+    forged = [Stray(0, 0, 0, -1, -1, NOW_MS, b"{"), Stray(0, 1, 0, 0, 0, NOW_MS, encode(Rules(1, 1, "", 0)))]
+    assert reasons([*right.put(forged[0]), *right.put(forged[1])]) == [("", "invalid"), ("", "misplaced")]
+    assert reasons(wrong.put_bytes(b"{")) == [("", "invalid")]
+
+
+def test_a_stray_waits_for_the_first_rules() -> None:
+    """
+    What is sent to a partition that the rules have not entered yet goes on once they have, also after a restart.
+    """
+    wrong = Entities(partitions=8, partition=FAR)
+    (stray,) = wrong.publish(POST)
+    right = Route(HOME, 8)
+
+    assert right.step(Record(0, encode(stray), NOW_MS)) == []
+    right = Route.load(HOME, 8, right.dump())
+    outputs = right.step(Record(1, encode(Rules(1, 1, default_source(), NOW_MS)), NOW_MS))
+
+    assert concerned([decode(output.value).ask for output in outputs]) == {"post": {"follows ana"}}
+
+
+@pytest.mark.parametrize(
+    ("field", "activity"),
+    [
+        ("object", Activity("1", "post", "ana", "")),
+        ("id", Activity("i" * 257, "post", "ana", "p")),
+        ("actor", Activity("1", "post", "a\nb", "p")),
+        ("owner", Activity("1", "like", "bob", "p", owner="")),
+        ("scope", Activity("1", "post", "ana", "p", scope="ü" * 129)),
+        ("mentions", Activity("1", "post", "ana", "p", mentions=["m"] * 51)),
+        ("mentions", Activity("1", "post", "ana", "p", mentions=["bob", ""])),
+        ("recipients", Activity("1", "message", "ana", "p", target="t", recipients=["r"] * 1_001)),
+        ("data", Activity("1", "post", "ana", "p", data=b"{" * 16_385)),
+        ("importance", Activity("1", "post", "ana", "p", importance="urgent")),
+        ("occurred_at", Activity("1", "post", "ana", "p", occurred_at=-1)),
+        ("expires_at", Activity("1", "post", "ana", "p", expires_at=1 << 50)),
+    ],
+)
+def test_avro_is_held_to_what_json_is(field: str, activity: Activity) -> None:
+    """
+    An activity that another producer wrote as Avro with a field that JSON would be refused for is put aside.
+    """
+    (dead,) = Entities().publish(activity)
+
+    assert type(dead) is Dead
+    assert (dead.reason, dead.detail.split(":")[0]) == ("invalid", field)
 
 
 # Waiting
@@ -371,7 +503,7 @@ def test_changes_of_the_graph_go_to_people() -> None:
     """
     A follow published as an activity is asked of both people's partitions.
     """
-    entities = Entities(partitions=8)
+    entities = Entities(partitions=8, partition=partition_of("bob", 8))
     out = entities.publish(Activity("1", "follow", "ana", "bob"))
 
     homes = {partition_of("ana", 8): "user", partition_of("bob", 8): "other"}
