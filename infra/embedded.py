@@ -19,6 +19,7 @@ import structlog
 from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Trace, Unavailable
 from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
+from fanbell.infra.letters import carried_activity
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode, kind_of_record
 from fanbell.schemas.records import Activity, Change, Dead, Rules, Tick, Told
@@ -459,9 +460,9 @@ class Embedded:
         self._admit()
         letters = await self._letters(offsets)
         values = [
-            (letter.offset, letter.dead.value)
+            (letter.offset, encode(activity))
             for letter in letters
-            if kind_of_record(letter.dead.value) is Activity
+            if (activity := carried_activity(letter.dead)) is not None
         ]
         if values:
             await self._intake.append([value for _, value in values], [offset for offset, _ in values])

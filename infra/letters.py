@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from fanbell.edge.backend import Letter
-from fanbell.schemas.codec import decode, encode, kind_of_record
+from fanbell.schemas.codec import Undecodable, decode, encode
+from fanbell.schemas.parse import Invalid, parse_activity, parse_json
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Dead
 from fanbell.schemas.topics import ACTIVITIES, DEAD
@@ -18,6 +19,15 @@ from fanbell.streams.log import Entry, Log, Record
 
 IDS_KEPT: Final = 10_000  # latest dead letters known by activity id, for traces
 READ_MAX: Final = 1_000  # records read at once
+
+
+def carried_activity(dead: Dead) -> Activity | None:
+    """The activity that a dead letter carries, as Avro or JSON; None if it carries none that can be read."""
+    try:
+        found = parse_activity(parse_json(dead.value)) if dead.value[:1] == b"{" else decode(dead.value)
+    except (Undecodable, Invalid):
+        return None
+    return found if type(found) is Activity else None
 
 
 class Letters:
@@ -80,17 +90,15 @@ class Letters:
 
     async def retry(self, offsets: Sequence[int]) -> int:
         """Put those that can be read as activities into `activities` again; how many. Others stay."""
-        letters = [
-            letter
-            for letter in await self._of(offsets)
-            if kind_of_record(letter.dead.value) is Activity  # what is JSON or damaged stays to be looked at
-        ]
+        letters = []
         now_ms = time.time_ns() // 1_000_000
-        for letter in letters:
-            activity: Activity = decode(letter.dead.value)
-            key = activity.target or activity.object
-            entry = Entry(letter.dead.value, now_ms, key.encode())
-            await self._log.append(ACTIVITIES, partition_of(key, self._log.partitions), [entry])
+        for letter in await self._of(offsets):
+            activity = carried_activity(letter.dead)
+            if activity is not None:
+                key = activity.target or activity.object
+                entry = Entry(encode(activity), now_ms, key.encode())
+                await self._log.append(ACTIVITIES, partition_of(key, self._log.partitions), [entry])
+                letters.append(letter)
         await self._mark(letters, "retried")
         return len(letters)
 

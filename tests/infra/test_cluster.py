@@ -15,12 +15,13 @@ from fanbell.schemas.codec import encode
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Notice, Told
 from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
-from fanbell.streams.core.kinds import BadRules
+from fanbell.streams.core.kinds import BadRules, default_source
 from fanbell.streams.log import Entry
 from tests.infra.memory_cluster import PARTITIONS, MemoryCluster
 
 pytestmark = pytest.mark.anyio
 SOON_S = 5.0
+JOB = '\n[kinds.job]\ncreates = true\naudience = [{ to = "followers_of_scope", reason = "post" }]\n'
 
 
 @pytest.fixture
@@ -231,7 +232,8 @@ async def test_dead_letters_are_listed_retried_and_dropped_by_any_process(cluste
     bad = Activity("b1", "post", "ana", "post-b1", owner="x", mentions=["m"] * 3, data=None)
     bad.kind = "nothing"
     values = [encode(bad), b"\xc3\x01 damaged"]
-    await cluster.log.append(ACTIVITIES, 0, [Entry(value, 1) for value in values])
+    home = partition_of("post-b1", PARTITIONS)
+    await cluster.log.append(ACTIVITIES, home, [Entry(value, 1) for value in values])
     await cluster.workers.fold()
     letters = await cluster.backend.dead_letters(-1, 10)
     assert [letter.dead.reason for letter in letters] == ["invalid", "undecodable"]
@@ -247,6 +249,27 @@ async def test_dead_letters_are_listed_retried_and_dropped_by_any_process(cluste
     await cluster.workers.fold()
     assert [letter.dead.reason for letter in await cluster.backend.dead_letters(-1, 10)] == ["invalid"]
     assert await cluster.backend.trace("b1") == Trace("b1", "dead", reason="invalid")
+
+
+async def test_what_died_as_json_is_retried_too(cluster: MemoryCluster) -> None:
+    """An activity of a kind that was not declared yet, put as JSON into any partition, is heard once retried."""
+    await cluster.backend.change([Change("f", "follow", "ben", object="acme")])
+    job = b'{"id": "j1", "kind": "job", "actor": "ana", "object": "job-1", "scope": "acme"}'
+    await cluster.log.append(
+        ACTIVITIES, 1 - partition_of("job-1", PARTITIONS), [Entry(job, 1), Entry(b"{", 1)]
+    )
+    await cluster.workers.fold()
+    letters = await cluster.backend.dead_letters(-1, 10)
+    assert sorted(letter.dead.value for letter in letters) == [b"{", job]
+    await cluster.backend.apply_rules(default_source() + JOB)
+
+    assert await cluster.backend.retry_dead([letter.offset for letter in letters]) == 1
+
+    await cluster.workers.fold()
+    await until(lambda: cluster.backend.stats()["backlog"] == 0)
+    assert [letter.dead.value for letter in await cluster.backend.dead_letters(-1, 10)] == [b"{"]
+    await cluster.workers.project()
+    assert [row.kind for row in await cluster.store.rows("ben")] == ["job"]
 
 
 async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:

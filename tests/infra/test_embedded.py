@@ -24,6 +24,7 @@ from fanbell.streams.log_sqlite import SqliteLog
 from fanbell.streams.replica import LogShort
 from fanbell.streams.sqlite import DatabaseFailed, open_database
 
+JOB = '\n[kinds.job]\ncreates = true\naudience = [{ to = "followers_of_scope", reason = "post" }]\n'
 Story = Callable[[Embedded], Awaitable[None]]
 
 
@@ -120,6 +121,27 @@ def test_a_dead_letter_goes_through_once_retried(tmp_path: Path) -> None:
     live(tmp_path, story)
 
 
+def test_a_dead_letter_as_json_goes_through_too(tmp_path: Path) -> None:
+    """
+    What an activity as JSON died of may pass: its kind is declared, it is retried, and it is heard.
+    """
+
+    async def story(backend: Embedded) -> None:
+        await backend.change([Change("f", "follow", "bob", object="acme")])
+        job = b'{"id": "j1", "kind": "job", "actor": "ana", "object": "job1", "scope": "acme"}'
+        await backend._intake.append([job, b"{"])
+        assert await backend.settle(10)
+        letters = await backend.dead_letters(-1, 10)
+        assert sorted(letter.dead.value for letter in letters) == [b"{", job]
+        await backend.apply_rules(default_source() + JOB)
+        assert await backend.retry_dead([letter.offset for letter in letters]) == 1
+        assert await backend.settle(10)
+        assert [letter.dead.value for letter in await backend.dead_letters(-1, 10)] == [b"{"]
+        assert [row.kind for row in await backend.store.rows("bob")] == ["job"]
+
+    live(tmp_path, story)
+
+
 def test_bad_rules_leave_the_running_ones(tmp_path: Path) -> None:
     """
     A rules file with a fault changes nothing; a good one is in force for what comes after.
@@ -130,10 +152,7 @@ def test_bad_rules_leave_the_running_ones(tmp_path: Path) -> None:
         with pytest.raises(BadRules):
             await backend.apply_rules("[kinds.post]\naudience = 3\n")
         assert backend.rules is before
-        await backend.apply_rules(
-            default_source()
-            + '\n[kinds.job]\ncreates = true\naudience = [{ to = "followers_of_scope", reason = "post" }]\n'
-        )
+        await backend.apply_rules(default_source() + JOB)
         await backend.change([Change("f", "follow", "bob", object="acme")])
         await backend.publish([Activity("j1", "job", "ana", "job1", scope="acme")])
         assert await backend.settle(10)
