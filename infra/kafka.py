@@ -1,7 +1,11 @@
-"""Kafka as the settings describe it."""
+"""Kafka as the settings describe it, and the registry of what others write there."""
+
+import contextlib
+from collections.abc import AsyncIterator
 
 from fanbell.infra.settings import BadSetting, Settings
 from fanbell.streams.kafka import KafkaConfig
+from fanbell.streams.registry import Registry
 from fanbell.streams.topics_kafka import Wanted
 
 
@@ -23,6 +27,21 @@ def kafka_config(settings: Settings) -> KafkaConfig:
         )
     except ValueError as error:
         raise BadSetting(str(error)) from None
+
+
+@contextlib.asynccontextmanager
+async def registry(settings: Settings) -> AsyncIterator[Registry | None]:
+    """The schema registry, if there is one. Raises BadSetting."""
+    if not settings.schema_registry_url:
+        yield None
+        return
+    login = (settings.schema_registry_username, settings.schema_registry_password)
+    try:
+        opened = Registry.open(settings.schema_registry_url, *login)
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
+    async with contextlib.aclosing(opened):
+        yield opened
 
 
 def topics_wanted(settings: Settings) -> Wanted:

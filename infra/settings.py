@@ -144,6 +144,11 @@ class Settings:
     kafka_request_timeout_ms: Annotated[
         int, Rule("a call to Kafka that takes longer has failed", "ms", least=1_000, most=600_000)
     ] = 15_000
+    schema_registry_url: Annotated[
+        str, Rule("schema registry, for producers that write in Confluent's framing; empty is none")
+    ] = ""
+    schema_registry_username: Annotated[str, Rule("user of the schema registry, if it asks for one")] = ""
+    schema_registry_password: Annotated[str, Rule("the user's password", secret=True)] = ""
     log_format: Annotated[
         str, Rule("auto is text on a terminal and JSON elsewhere", among=("auto", "json", "text"))
     ] = "auto"

@@ -19,7 +19,7 @@ from fanbell.infra.cli.exits import Exit
 from fanbell.infra.clustered import REFUSALS, Clients, clients
 from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.health import behind, health_app
-from fanbell.infra.kafka import kafka_config
+from fanbell.infra.kafka import kafka_config, registry
 from fanbell.infra.lock import FolderLock
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import answering, listen_at
@@ -30,6 +30,7 @@ from fanbell.streams.agents import fan_out, forward, route
 from fanbell.streams.agents.part import Stage
 from fanbell.streams.agents.shard import Pace
 from fanbell.streams.agents.worker import Membership, Worker
+from fanbell.streams.registry import Registry
 from fanbell.streams.snapshots_cassandra import CassandraSnapshots
 from fanbell.streams.snapshots_folder import FolderSnapshots
 from fanbell.streams.snapshots_shared import SharedSnapshots
@@ -56,8 +57,8 @@ def run(settings: Settings, json: bool = False) -> int:
 
 
 async def _work(settings: Settings, json: bool) -> None:
-    async with clients(settings) as connected:
-        worker = Worker(kafka_config(settings), _stages(settings, connected), _membership(settings))
+    async with clients(settings) as connected, registry(settings) as schemas:
+        worker = Worker(kafka_config(settings), _stages(settings, connected, schemas), _membership(settings))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _told_to_stop, worker, number)
@@ -86,7 +87,7 @@ def _membership(settings: Settings) -> Membership:
     )
 
 
-def _stages(settings: Settings, connected: Clients) -> list[Stage]:
+def _stages(settings: Settings, connected: Clients, schemas: Registry | None) -> list[Stage]:
     log, cassandra, store = connected
     folder = FolderSnapshots(Path(settings.data) / "snapshots")
     snapshots = SharedSnapshots(folder, CassandraSnapshots(cassandra, _writer(settings)))
@@ -96,9 +97,9 @@ def _stages(settings: Settings, connected: Clients) -> list[Stage]:
         return Inboxes(partition, log, store)
 
     known = {
-        "route": lambda: route.stage(log, snapshots, pace),
+        "route": lambda: route.stage(log, snapshots, pace, schemas),
         "fan_out": lambda: fan_out.stage(log, snapshots, pace),
-        "forward": lambda: forward.stage(log, snapshots, pace),
+        "forward": lambda: forward.stage(log, snapshots, pace, schemas),
         "project_inbox": lambda: Stage(
             "project_inbox", NOTICES, inboxes, project_inbox.attach, project_inbox.FAILURES
         ),

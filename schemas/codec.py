@@ -112,6 +112,11 @@ def _maker(cls: type[Struct]) -> Callable[[dict[str, Any]], Struct]:
 _MAKERS: Final = {cls: _maker(cls) for cls in RECORDS}
 
 
+def made_of(cls: type[Struct], fields: dict[str, Any]) -> Struct:
+    """The record of class `cls` with the fields as fastavro reads them by our schema, every one."""
+    return _MAKERS[cls](fields)
+
+
 class _Reader:
     """How to read records written with one schema: ours, or an older one of ours."""
 
@@ -196,6 +201,11 @@ def decode(data: bytes) -> Any:
     """The record whose single-object encoding is `data`: one of `RECORDS`. Raises Undecodable."""
     reader = _READERS.get(data[:HEADER_BYTES])
     if reader is None:
+        if data[:1] == b"\0" and len(data) >= 5:
+            raise Undecodable(
+                f"is framed for a schema registry, with schema id {int.from_bytes(data[1:5], 'big')}, and none that is "
+                "configured (schema_registry_url) could tell what it is"
+            )
         if data[:2] != MAGIC:
             begins = data[:2].hex(" ") or "nothing"
             raise Undecodable(f"starts with {begins}, not with c3 01 (Avro single-object encoding)")

@@ -5,7 +5,7 @@ after a crash the same outputs come out again: what is known to be out already i
 it, in both modes; the design's invariants I1 to I5 are kept here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -19,6 +19,7 @@ from fanbell.streams.snapshots import Snapshot, Snapshots
 
 logger = structlog.get_logger()
 F = TypeVar("F", bound=Fold)
+Translate = Callable[[Sequence[Record]], Awaitable[Sequence[Record]]]
 
 READ_MAX: Final = 5_000  # records read at once when catching up: a few MB
 EVERYTHING: Final = 1 << 62
@@ -39,7 +40,9 @@ class Replica(Generic[F]):
     """One partition of `topic`, folded.
 
     `fresh` makes an empty fold, `load` one from a saved state. `group` names the reader in the log's commits.
-    Not safe to use after an exception from `advance`: throw it away and open another one.
+    `translate`: what `advance` folds in place of records, one for one, where producers may write in forms that the fold
+    does not know; it must always come out the same. Not safe to use after an exception from `advance`: throw it away
+    and open another one.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Replica(Generic[F]):
         snapshots: Snapshots,
         fresh: Callable[[], F],
         load: Callable[[bytes], F],
+        translate: Translate | None = None,
     ) -> None:
         self.topic, self.partition = topic, partition
         self.fold = fresh()
@@ -63,6 +67,7 @@ class Replica(Generic[F]):
         self.dead_letters = 0
         """Appended to `dead` since it was opened, repeats after a crash included; a number to show, no state."""
         self._log, self._snapshots, self._load = log, snapshots, load
+        self._translate = translate
         self._silent = (-1, -1)
         self._advancing = False
         """From when `advance` applies records until their outputs are acknowledged; for ever if they never are."""
@@ -152,18 +157,21 @@ class Replica(Generic[F]):
         self._advancing = True
         outputs: list[Output] = []
         timestamp_ms = 0
-        for record in records:
+        for record in await self._translated(records):
             while record.offset > self.offset + 1:
                 missing = await self.missing(before=record.offset)
                 if not missing:
                     break  # a hole: aborted or control records, that the log will never return
-                for one in missing:
+                for one in await self._translated(missing):
                     outputs += self.apply(one)
             outputs += self.apply(record)
             timestamp_ms = record.timestamp_ms
         self.dead_letters += await append(self._log, outputs, timestamp_ms)
         self._acknowledged = self.offset
         self._advancing = False
+
+    async def _translated(self, records: Sequence[Record]) -> Sequence[Record]:
+        return records if self._translate is None else await self._translate(records)
 
     async def commit(self) -> None:
         """Let the log know how far the outputs that `advance` made are acknowledged; at any time."""

@@ -6,7 +6,9 @@ from fanbell.schemas.topics import CHANGES
 from fanbell.streams.agents.part import Stage
 from fanbell.streams.agents.shard import Pace, Shard
 from fanbell.streams.core.forward import Forwarding
+from fanbell.streams.framed import Framed
 from fanbell.streams.log import Log, LogFailed
+from fanbell.streams.registry import Registry
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshots
 
@@ -20,12 +22,16 @@ def attach(app: Any, changes: Any, partitions: Any) -> None:
             partitions.take(batch)
 
 
-def stage(log: Log, snapshots: Snapshots, pace: Pace) -> Stage:
+def stage(log: Log, snapshots: Snapshots, pace: Pace, registry: Registry | None = None) -> Stage:
+    """`registry`: of the schemas that other producers write with, if they do."""
+    translate = None if registry is None else Framed(CHANGES, registry).translate
+
     def make(partition: int) -> Shard:
         replica = Replica(
             CHANGES, partition, log, snapshots,
             lambda: Forwarding(partition, log.partitions),
             lambda data: Forwarding.load(partition, log.partitions, data),
+            translate,
         )  # fmt: skip
         return Shard(replica, log, pace)
 

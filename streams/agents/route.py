@@ -6,7 +6,9 @@ from fanbell.schemas.topics import ACTIVITIES
 from fanbell.streams.agents.part import Stage
 from fanbell.streams.agents.shard import Pace, Shard
 from fanbell.streams.core.route import Route
+from fanbell.streams.framed import Framed
 from fanbell.streams.log import Log, LogFailed
+from fanbell.streams.registry import Registry
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshots
 
@@ -20,11 +22,15 @@ def attach(app: Any, activities: Any, partitions: Any) -> None:
             partitions.take(batch)  # step, append commands, wait for their acks: partitions side by side
 
 
-def stage(log: Log, snapshots: Snapshots, pace: Pace) -> Stage:
+def stage(log: Log, snapshots: Snapshots, pace: Pace, registry: Registry | None = None) -> Stage:
+    """`registry`: of the schemas that other producers write with, if they do."""
+    translate = None if registry is None else Framed(ACTIVITIES, registry).translate
+
     def make(partition: int) -> Shard:
         replica = Replica(
             ACTIVITIES, partition, log, snapshots,
             lambda: Route(partition, log.partitions), lambda data: Route.load(partition, log.partitions, data),
+            translate,
         )  # fmt: skip
         return Shard(replica, log, pace)
 
