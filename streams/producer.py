@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from fanbell.schemas.parse import Invalid, parse_activity
 from fanbell.schemas.records import Activity
+from fanbell.schemas.wellformed import activity_faults
+from fanbell.streams.core.kinds import GRAPH, graph_faults
 from fanbell.streams.kafka import KafkaConfig
 from fanbell.streams.log import LogFailed
 from fanbell.streams.log_kafka import KafkaLog
@@ -59,9 +61,16 @@ class Producer:
 
 
 def _whole(given: Activity | Mapping[str, Any]) -> Activity:
+    """With an id, and all that can be known to be wrong without the rules said now rather than by a dead letter."""
     if isinstance(given, Activity):
-        return given
-    return parse_activity({"id": secrets.token_hex(16), **given})
+        activity, errors = given, activity_faults(given)
+    else:
+        activity, errors = parse_activity({"id": secrets.token_hex(16), **given}), []
+    if not errors and activity.kind in GRAPH:
+        errors = graph_faults(activity)
+    if errors:
+        raise Invalid(errors)
+    return activity
 
 
 __all__ = ["Invalid", "LogFailed", "Producer"]

@@ -111,7 +111,7 @@ class Rules:
         if activity.deliver_at is not None:
             errors.append(("deliver_at", "is not supported yet; leave it out"))
         if activity.kind in GRAPH:
-            return errors + _graph_faults(activity)
+            return errors + graph_faults(activity)
         if kind is None:
             if activity.target is not None:  # who owns the target need not own the object
                 errors.append(("target", f"must be absent for kind {activity.kind}"))
@@ -129,7 +129,8 @@ class Rules:
         return errors
 
 
-def _graph_faults(activity: Activity) -> list[FieldError]:
+def graph_faults(activity: Activity) -> list[FieldError]:
+    """What is wrong with `activity`, of a kind in GRAPH, whatever the rules."""
     if activity.kind in ("mute", "unmute"):
         aspect, colon, what = activity.object.partition(":")
         if not colon or not what or aspect not in ("author", "entity", "thread", "scope"):
