@@ -13,7 +13,7 @@ from fanbell.schemas.codec import Undecodable, decode, encode
 from fanbell.schemas.parse import Invalid, parse_activity, parse_json
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Dead
-from fanbell.schemas.topics import ACTIVITIES, DEAD
+from fanbell.schemas.topics import ACTIVITIES, CHANGES, DEAD
 from fanbell.streams.core.hashes import hash64
 from fanbell.streams.log import Entry, Log, Record
 
@@ -89,18 +89,27 @@ class Letters:
         return letters[:limit]
 
     async def retry(self, offsets: Sequence[int]) -> int:
-        """Put those that can be read as activities into `activities` again; how many. Others stay."""
-        letters = []
-        now_ms = time.time_ns() // 1_000_000
-        for letter in await self._of(offsets):
-            activity = carried_activity(letter.dead)
-            if activity is not None:
-                key = activity.target or activity.object
-                entry = Entry(encode(activity), now_ms, key.encode())
-                await self._log.append(ACTIVITIES, partition_of(key, self._log.partitions), [entry])
-                letters.append(letter)
+        """Put those that can be read as activities into `activities` again; how many. Others stay.
+
+        What is framed for a schema registry goes where it stood: the workers may know its schema by now.
+        """
+        letters = [letter for letter in await self._of(offsets) if await self._again(letter.dead)]
         await self._mark(letters, "retried")
         return len(letters)
+
+    async def _again(self, dead: Dead) -> bool:
+        """Put what the letter carries into the log once more; whether it can be."""
+        now_ms = time.time_ns() // 1_000_000
+        activity = carried_activity(dead)
+        if activity is not None:
+            key = activity.target or activity.object
+            entry = Entry(encode(activity), now_ms, key.encode())
+            await self._log.append(ACTIVITIES, partition_of(key, self._log.partitions), [entry])
+        elif dead.value[:1] == b"\0" and dead.topic in (ACTIVITIES, CHANGES):
+            await self._log.append(dead.topic, dead.partition, [Entry(dead.value, now_ms)])
+        else:
+            return False
+        return True
 
     async def drop(self, offsets: Sequence[int]) -> int:
         """Let go of them; how many."""

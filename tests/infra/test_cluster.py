@@ -272,6 +272,20 @@ async def test_what_died_as_json_is_retried_too(cluster: MemoryCluster) -> None:
     assert [row.kind for row in await cluster.store.rows("ben")] == ["job"]
 
 
+async def test_what_a_registry_did_not_know_is_retried_where_it_stood(cluster: MemoryCluster) -> None:
+    """A record framed for a schema registry cannot be read here: it is for the workers to try once more."""
+    framed = b"\0\0\0\0\x01a"
+    await cluster.log.append(ACTIVITIES, 1, [Entry(framed, 1)])
+    await cluster.workers.fold()
+    (letter,) = await cluster.backend.dead_letters(-1, 10)
+
+    assert await cluster.backend.retry_dead([letter.offset]) == 1
+
+    end = await cluster.log.end(ACTIVITIES, 1)
+    assert [one.value for one in await cluster.log.read(ACTIVITIES, 1, end - 1, 1)] == [framed]
+    assert await cluster.backend.dead_letters(-1, 10) == []
+
+
 async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:
     """Publishers are asked to come back while the stages are too far behind."""
     backend = Clustered(Settings(backlog_max=3), cluster.log, cluster.store)
