@@ -206,6 +206,16 @@ def fact_dropped() -> list[Patch]:
 
 
 @mutant
+def stray_forgotten() -> list[Patch]:
+    """It is counted where it stands, and goes nowhere."""
+
+    def counted(self: Any, record: Record, home: int) -> None:
+        self.strays += 1
+
+    return [(Route, "_send_on", counted)]
+
+
+@mutant
 def delete_does_not_reach_the_threads_home() -> list[Patch]:
     send = Route._send_home
 
