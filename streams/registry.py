@@ -91,7 +91,7 @@ class Registry:
             raise LogFailed(f"the schema registry does not answer: GET {where}: {error!r}") from error
         try:
             told = json.loads(bytes(body))
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         if answer.status_code == 404 and isinstance(told, dict) and told.get("error_code") == 40403:
             return None

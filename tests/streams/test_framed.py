@@ -205,9 +205,10 @@ async def test_an_unknown_id_is_not_asked_for_at_once_again(
         (401, b'{"error_code": 401}'),
         (404, b"<html>a proxy</html>"),
         (200, b"{}"),
+        (200, b"[" * 100_000),
         (200, b"x" * (2 << 20)),
     ],
-    ids=["error", "login", "other server", "no schema", "endless"],
+    ids=["error", "login", "other server", "no schema", "deep", "endless"],
 )
 async def test_a_registry_in_trouble_stops_and_loses_nothing(
     server: SchemaRegistry, registry: Registry, trouble: tuple[int, bytes]
