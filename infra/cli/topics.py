@@ -13,6 +13,7 @@ from fanbell.infra.settings import Settings
 from fanbell.streams.log import LogFailed
 
 if TYPE_CHECKING:
+    from fanbell.streams.kafka import KafkaConfig
     from fanbell.streams.topics_kafka import Planned
 
 topics = typer.Typer(help="Compare, and make, the topics of a cluster's Kafka.", no_args_is_help=True)
@@ -33,7 +34,10 @@ def plan(context: typer.Context, config: options.Config = None, json: options.Js
 
 @topics.command(context_settings=MORE, epilog=EPILOG)
 def apply(context: typer.Context, config: options.Config = None, json: options.Json = False) -> None:
-    """Make the topics that are missing, and alter settings that differ. Deletes nothing, and moves no partition."""
+    """Make the topics that are missing, and alter settings that differ; put the first rules into them.
+
+    Deletes nothing, and moves no partition.
+    """
     found = _run(settings_of(context, config), apply=True)
     if json:
         _print(found, json)
@@ -58,11 +62,32 @@ def _run(settings: Settings, *, apply: bool) -> list["Planned"]:
             Exit.FAILED, f"the cluster's clients are not installed: {error}", "pip install 'fanbell[cluster]'"
         ) from None
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says comes as our error too
-    do = topics_kafka.apply if apply else topics_kafka.plan
+    config, wanted = kafka_config(settings), topics_wanted(settings)
+
+    async def work() -> list["Planned"]:
+        if not apply:
+            return await topics_kafka.plan(config, wanted)
+        found = await topics_kafka.apply(config, wanted)
+        if not any(one.left for one in found):
+            await _put_rules(config)
+        return found
+
     try:
-        return asyncio.run(do(kafka_config(settings), topics_wanted(settings)))
+        return asyncio.run(work())
     except LogFailed as error:
         raise Failed(Exit.UNREACHABLE, str(error), "`fanbell settings` shows the kafka_* in force") from None
+
+
+async def _put_rules(config: "KafkaConfig") -> None:
+    """They stand before whatever is published: a stage that meets an activity first could not go on."""
+    from fanbell.streams.log_kafka import KafkaLog
+    from fanbell.streams.rules import RulesKeeper
+
+    log = await KafkaLog.open(config)
+    try:
+        await RulesKeeper(log).open()
+    finally:
+        await log.close()
 
 
 def _print(found: list["Planned"], json: bool) -> None:

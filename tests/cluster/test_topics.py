@@ -1,5 +1,6 @@
 """The topics of a cluster: compared, made, and never changed behind an operator's back."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -10,9 +11,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from fanbell.infra import cli
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.local.cluster import Cluster
-from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES
+from fanbell.schemas.codec import decode
+from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.kafka import KafkaConfig, connection
 from fanbell.streams.log import LogFailed
+from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.topics_kafka import TopicsUnusable, Wanted, apply, plan
 from tests.cluster.kafka import Logs, config_of
 from tests.cluster.servers import RUNNING
@@ -76,7 +79,7 @@ async def test_a_plan_changes_nothing(logs: Logs) -> None:
     for _ in range(2):
         found = await plan(logs.config(), logs.wanted)
         assert {one.state for one in found} == {"create"}
-        assert [one.partitions for one in found] == [2, 2, 2, 2, 1, 1]
+        assert [one.partitions for one in found] == [2, 2, 2, 2, 1, 1, 1]
 
 
 async def test_settings_that_differ_are_put_right_and_others_stay(
@@ -175,6 +178,16 @@ def test_replicas_in_sync_follow_from_the_replicas(replicas: int, in_sync: int) 
     assert Wanted(partitions=8, replication_factor=replicas).settings()["min.insync.replicas"] == str(in_sync)
 
 
+async def first_records(config: KafkaConfig) -> set[str]:
+    """What the first record of every partition is that stages read."""
+    log = await KafkaLog.open(config)
+    try:
+        found = [await log.read(topic, p, 0, 1) for topic in (ACTIVITIES, ROUTED) for p in range(2)]
+        return {type(decode(records[0].value)).__name__ for records in found}
+    finally:
+        await log.close()
+
+
 def test_the_command_shows_makes_and_says_so(
     servers: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,6 +206,7 @@ def test_the_command_shows_makes_and_says_so(
     code, found = topics("plan")
     assert (code, {line["state"] for line in found}) == (Exit.FAILED, {"create"})
     assert topics("apply", "--partitions", "2")[0] == Exit.OK
+    assert asyncio.run(first_records(logs.config())) == {"Rules"}
     code, found = topics("plan", "--partitions", "2")
     assert (code, {line["state"] for line in found}) == (Exit.OK, {"ok"})
     assert topics("apply", "--partitions", "4")[0] == Exit.FAILED
