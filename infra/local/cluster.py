@@ -69,7 +69,7 @@ def up(data: Path, brokers: int = 1, ports: list[int] | None = None) -> Cluster:
             cassandra=cassandra.start_node(data / "cassandra", ports[-2], ports[-1]),
             storage_port=ports[-1],
         )
-        (data / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(cluster)))
+        _write(data, cluster)
         try:
             for node in cluster.brokers:
                 wait(node, kafka.answers, kafka.START_S)
@@ -121,7 +121,24 @@ def restart(node: Node) -> Node:
     else:
         again = kafka.start_broker(int(node.name.rpartition(" ")[2]), node.port, folder)
         wait(again, kafka.answers, kafka.START_S)
+    for data in (folder.parent, folder.parent.parent):
+        _note(data, again)
     return again
+
+
+def _note(data: Path, again: Node) -> None:
+    """Let `down` know the server's new process, if it is one of the cluster in `data`."""
+    cluster = read(data)
+    if cluster is None:
+        return
+    cluster.brokers = [again if node.name == again.name else node for node in cluster.brokers]
+    if cluster.cassandra.name == again.name:
+        cluster.cassandra = again
+    _write(data, cluster)
+
+
+def _write(data: Path, cluster: Cluster) -> None:
+    (data / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(cluster)))
 
 
 @contextmanager
