@@ -23,6 +23,7 @@ from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, Log, Record
 from fanbell.streams.replica import LogShort, Replica
 from fanbell.streams.snapshots import Snapshots
+from fanbell.streams.trim import first_after, trim
 
 INTAKE_GROUP: Final = "fanbell.intake"
 YIELD_EVERY: Final = (
@@ -151,31 +152,12 @@ class Folds:
         batches are whole, so all of `notices` is).
         """
         for replica in self.replicas:
-            await self._trim(self.log, replica.topic, replica.partition, before_ms, replica.previous + 1)
+            await trim(self.log, replica.topic, replica.partition, before_ms, replica.previous + 1)
         for partition in range(self.partitions):
             end = await self.log.end(NOTICES, partition)
-            await self._trim(
-                self.log, NOTICES, partition, before_ms, end - 1
-            )  # its last record tells where it stands
-        return await self._first_after(self.intake, INTAKE, 0, before_ms, self.position)
-
-    async def _trim(self, log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> None:
-        first = await self._first_after(log, topic, partition, before_ms, at_most)
-        if first > await log.start(topic, partition):
-            await log.trim(topic, partition, first)
-
-    @staticmethod
-    async def _first_after(log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> int:
-        """The first offset, at most `at_most`, whose record was appended at `before_ms` or later: they rise in time."""
-        low, high = await log.start(topic, partition), at_most
-        while low < high:
-            middle = (low + high) // 2
-            records = await log.read(topic, partition, middle, 1)
-            if records and records[0].timestamp_ms < before_ms:
-                low = records[0].offset + 1
-            else:
-                high = middle
-        return low
+            # Its last record tells where it stands.
+            await trim(self.log, NOTICES, partition, before_ms, end - 1)
+        return await first_after(self.intake, INTAKE, 0, before_ms, self.position)
 
     def _take(self, record: Record) -> None:
         cls = kind_of_record(record.value)

@@ -1,6 +1,5 @@
 """Planted bugs of what changes as time goes by: new rules, what expires, and a log that is trimmed."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fanbell.projections import inbox
@@ -10,7 +9,7 @@ from fanbell.streams.core import hears
 from fanbell.streams.core.fold import Versions
 from fanbell.streams.core.route import Route
 from fanbell.streams.folds import Folds
-from fanbell.streams.log import Log
+from fanbell.streams.trim import first_after, trim
 from tests.simulation import workload
 from tests.simulation.cluster import Cluster
 from tests.simulation.planting import Patch, embedded_mutant, mutant
@@ -96,24 +95,22 @@ def notices_trimmed_past_the_inbox() -> list[Patch]:
 
 @embedded_mutant
 def log_trimmed_past_the_older_snapshot() -> list[Patch]:
-    trim = Folds._trim
+    real = Folds.trim
 
-    async def hasty(self: Any, log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> None:
-        saved: Mapping[tuple[str, int], int] = {
-            (replica.topic, replica.partition): replica.saved + 1 for replica in self.replicas
-        }
-        await trim(self, log, topic, partition, before_ms, saved.get((topic, partition), at_most))
+    async def hasty(self: Any, before_ms: int) -> int:
+        for replica in self.replicas:
+            await trim(self.log, replica.topic, replica.partition, before_ms, replica.saved + 1)
+        return await real(self, before_ms)
 
-    return [(Folds, "_trim", hasty)]
+    return [(Folds, "trim", hasty)]
 
 
 @embedded_mutant
 def intake_trimmed_past_what_was_taken() -> list[Patch]:
-    first_after = Folds._first_after
+    real = Folds.trim
 
-    async def hasty(log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> int:
-        if topic == INTAKE:
-            at_most = await log.end(topic, partition)
-        return await first_after(log, topic, partition, before_ms, at_most)
+    async def hasty(self: Any, before_ms: int) -> int:
+        await real(self, before_ms)
+        return await first_after(self.intake, INTAKE, 0, before_ms, await self.intake.end(INTAKE, 0))
 
-    return [(Folds, "_first_after", staticmethod(hasty))]
+    return [(Folds, "trim", hasty)]
