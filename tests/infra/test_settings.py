@@ -163,3 +163,11 @@ def test_every_setting_is_described() -> None:
     assert list(TABLE) == [line.name for line in lines]
     assert all(line.meaning and line.variable == variable_of(line.name) for line in lines)
     assert {"8787"} == {line.default for line in lines if line.name == "port"}
+
+
+def test_variables_of_tests_are_none_of_ours() -> None:
+    """
+    What says how tests run (FANBELL_TEST_…) may stand in the shell from which Fanbell is started.
+    """
+    assert load({}, {"FANBELL_TEST_CLUSTER": "/tmp/cluster"}) == Settings()
+    assert not any(variable_of(name).startswith("FANBELL_TEST_") for name in TABLE)
