@@ -147,7 +147,9 @@ class Appends:
         held.batches += 1
         try:
             sent = await held.producer.send_batch(builder, topic, partition=partition)
-            base: int = (await sent).offset
+            # aiokafka itself has to end the future of a batch, whoever gives up waiting; then nobody hears its failure.
+            sent.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            base: int = (await asyncio.shield(sent)).offset
             if base < 0:
                 raise LogFailed("acknowledged, but the broker no longer knows at which offset")
         except BaseException:
@@ -219,8 +221,19 @@ async def _end(made: AIOKafkaProducer) -> None:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-            made._message_accumulator.fail_all(ProducerClosed())
+            _fail_batches(made._message_accumulator)
             await made.stop()
     except (TimeoutError, KafkaError, OSError) as error:
         logger.warning("producer_not_ended", error=repr(error))
-        made._closed = True
+    finally:
+        made._closed = True  # as far as it can be: nothing more will be done about it
+
+
+def _fail_batches(accumulator: Any) -> None:
+    """Tell those who wait. A batch that waits to be sent again is no longer pending, but its callback takes it so."""
+    accumulator._pending_batches.update(batch for some in accumulator._batches.values() for batch in some)
+    waiting = list(accumulator._pending_batches)
+    accumulator.fail_all(ProducerClosed())
+    for batch in waiting:
+        if batch._drain_waiter.done():
+            batch._drain_waiter.exception()  # nobody waits for this one: whole batches are appended

@@ -1,6 +1,7 @@
 """The log on Kafka while its broker is killed, frozen, or would create topics by itself. Brokers of their own."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -70,6 +71,19 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
     finally:
         broker.node.end()
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_fails_unheard() -> AsyncIterator[None]:
+    """No callback fails, and no client is left open, where nobody would hear of it but the event loop."""
+    heard: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: heard.append(context))
+    yield
+    gc.collect()
+    await asyncio.sleep(0)
+    loop.set_exception_handler(None)
+    assert not heard
 
 
 async def test_a_killed_broker_loses_and_doubles_nothing(broker: Broker) -> None:
