@@ -11,11 +11,12 @@ from fanbell.infra.kafka import kafka_config
 from fanbell.infra.settings import BadSetting, Settings
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, connect
+from fanbell.streams.core.fold import UnknownFold
 from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.topics_kafka import TopicsUnusable
 
-REFUSALS: Final = (*up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, BadSetting)
-"""What keeps a process of a cluster from starting, said in one line rather than by a traceback."""
+REFUSALS: Final = (*up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, BadSetting, UnknownFold)
+"""What keeps a process of a cluster from starting, or going on, said in one line rather than by a traceback."""
 
 
 class Clients(NamedTuple):

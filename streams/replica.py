@@ -14,6 +14,7 @@ from fanbell.schemas.codec import decode
 from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.core.fold import Fold, Output
 from fanbell.streams.core.kinds import FOLD_VERSION
+from fanbell.streams.core.slices import Steps, finished
 from fanbell.streams.log import Entry, Log, LogFailed, Record
 from fanbell.streams.snapshots import Snapshot, Snapshots
 
@@ -188,12 +189,17 @@ class Replica(Generic[F]):
 
     def snapshot(self) -> Snapshot | None:
         """The state as it stands; None if that is kept already. Raises Unacknowledged."""
+        return finished(self.snapshot_steps())
+
+    def snapshot_steps(self) -> Steps[Snapshot | None]:
+        """The same in steps of some milliseconds, between which the replica must not be advanced."""
         self._check_acknowledged()
         if self.offset == self.saved:
             return None
-        return Snapshot(
-            self.fold.stage, self.partition, self.offset, FOLD_VERSION, self._log.identity, self.fold.dump()
-        )
+        offset, version = self.offset, self.fold.fold_version
+        state = yield from self.fold.dumping()
+        assert self.offset == offset, "advanced while its snapshot was being made"
+        return Snapshot(self.fold.stage, self.partition, offset, version, self._log.identity, state)
 
     async def keep(self, snapshot: Snapshot) -> None:
         """Keep what `snapshot` returned; the stream may go on meanwhile. Raises SnapshotFailed."""

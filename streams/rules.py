@@ -4,6 +4,9 @@ What is decided enters the topic `rules` first: its offset is its version, so tw
 ones. Then it enters every partition of `routed`, all acknowledged, and only then those of `activities`: so no command
 can name a version that its shard does not have. Whoever spreads, spreads all that is not known to be everywhere, in
 order and in one append a partition; twice does no harm, since a partition ignores what is not newer than what it has.
+
+The version of the fold stands beside the rules and comes with them: new rules keep the one in force, whatever the code
+of who decides could run, and a newer one enters by `raise_fold` alone, once all workers can run it. It never goes back.
 """
 
 import time
@@ -28,6 +31,8 @@ class RulesKeeper:
         self._log = log
         self._next = 0
         self._newest: KindRules | None = None
+        self.fold_version = 0
+        """That in force, as far as `learn` knows; 0 if none is"""
 
     @property
     def newest(self) -> KindRules | None:
@@ -47,18 +52,36 @@ class RulesKeeper:
         """Take note of what was decided since. Raises LogFailed."""
         while records := await self._log.read(RULES, 0, self._next, READ_MAX):
             self._next = records[-1].offset + 1
-            self._newest = parse_rules(decode(records[-1].value).source, records[-1].offset + 1)
+            decided = [decode(record.value) for record in records]
+            self._newest = parse_rules(decided[-1].source, self._next)
+            self.fold_version = max(self.fold_version, *(rules.fold_version for rules in decided))
 
     async def decide(self, source: str) -> KindRules:
         """Put `source` in force; everywhere when this returns. Raises BadRules (nothing happens then), LogFailed."""
         parse_rules(source, 1)
-        now_ms = time.time_ns() // 1_000_000
-        offset = await self._log.append(
-            RULES, 0, [Entry(encode(Rules(0, FOLD_VERSION, source, now_ms)), now_ms)]
-        )
+        await self.learn()
+        offset = await self._put(source, self.fold_version or FOLD_VERSION)
         await self.spread()
         await self.learn()
         return parse_rules(source, offset + 1)
+
+    async def raise_fold(self, version: int) -> KindRules:
+        """Put a version of the fold in force, with the rules as they are; everywhere when this returns.
+
+        Nothing happens if it is in force, or a newer one. Rules that somebody else decides meanwhile stay in force.
+        Raises LogFailed.
+        """
+        rules = await self.open()
+        while self.fold_version < version:
+            known = self._next
+            offset = await self._put(rules.source, version)
+            overtaken = [
+                one for one in await self._log.read(RULES, 0, known, READ_MAX) if one.offset < offset
+            ]
+            if overtaken:  # ours came after rules that we did not know
+                await self._put(decode(overtaken[-1].value).source, version)
+            await self.learn()
+        return await self.open()
 
     async def spread(self) -> None:
         """Have what was decided enter all partitions, where it may not have. Raises LogFailed."""
@@ -71,6 +94,11 @@ class RulesKeeper:
             for topic in (ROUTED, ACTIVITIES):
                 await self._log.append_all([(topic, p, entries) for p in range(self._log.partitions)])
             await self._log.commit(GROUP, RULES, 0, records[-1].offset + 1)
+
+    async def _put(self, source: str, fold_version: int) -> int:
+        now_ms = time.time_ns() // 1_000_000
+        entry = Entry(encode(Rules(0, fold_version, source, now_ms)), now_ms)
+        return await self._log.append(RULES, 0, [entry])
 
     async def _spread_to(self) -> int:
         return await self._log.committed(GROUP, RULES, 0) or 0

@@ -9,6 +9,7 @@ from fanbell.infra.cli import (
     asking,
     clustering,
     doctor,
+    folding,
     operating,
     publishing,
     serving,
@@ -52,6 +53,7 @@ app.command("trace", rich_help_panel=USE)(asking.trace)
 app.command("stats", rich_help_panel=OPERATE)(asking.stats)
 app.add_typer(clustering.cluster, name="cluster", rich_help_panel=CLUSTER)
 app.add_typer(topics.topics, name="topics", rich_help_panel=CLUSTER)
+app.add_typer(folding.fold, name="fold", rich_help_panel=CLUSTER)
 app.add_typer(operating.kinds, name="kinds", rich_help_panel=OPERATE)
 app.add_typer(operating.dead, name="dead", rich_help_panel=OPERATE)
 app.add_typer(storing.store, name="store", rich_help_panel=CLUSTER)
@@ -112,6 +114,7 @@ _EXPECTED: Final = (
     ("LogFailed", Exit.FAILED, _LOOK),
     ("TopicsUnusable", Exit.FAILED, ""),
     ("LogShort", Exit.FAILED, _LOOK),
+    ("UnknownFold", Exit.FAILED, ""),
     ("SnapshotFailed", Exit.FAILED, _LOOK),
     ("Unavailable", Exit.FAILED, _LOOK),
     ("OSError", Exit.FAILED, _LOOK),

@@ -26,9 +26,11 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fanbell.streams.agents.checked import check
 from fanbell.streams.kafka import KafkaConfig, connection
+from fanbell.streams.kafka_members import CLIENT_ID
 from fanbell.streams.log import Record
 
 logger = structlog.get_logger()
@@ -73,7 +75,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         )  # keeps partitions where they are, and stages of one number together
         app = cast(Application, self.app)
         return AIOKafkaConsumer(
-            **connection(app.kafka),
+            **connection(replace(app.kafka, client_id=CLIENT_ID)),
             isolation_level="read_committed",
             group_id=conf.id,
             partition_assignment_strategy=[self._assignor],

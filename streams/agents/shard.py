@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import structlog
 
@@ -11,7 +11,7 @@ from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Tick
 from fanbell.streams.log import Entry, Log, Record
 from fanbell.streams.replica import Replica
-from fanbell.streams.snapshots import SnapshotFailed
+from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 
 logger = structlog.get_logger()
 
@@ -31,6 +31,9 @@ class Pace(NamedTuple):
 
 class Shard:
     """The port is `part.Part`. Raises LogFailed where the log did, and whatever the fold raises."""
+
+    _dumping: ClassVar[bool] = False
+    """Whether one of this process's is making its snapshot"""
 
     def __init__(self, replica: Replica[Any], log: Log, pace: Pace) -> None:
         self.replica = replica
@@ -59,7 +62,7 @@ class Shard:
         now = time.monotonic()
         if self.offset > self._committed and now - self._committed_at >= COMMIT_S:
             await self._commit()
-        self._save_if_due(now)
+        await self._save_if_due(now)
         if self._pace.ticks and idle_s >= TICK_S:
             await self._tick()
 
@@ -68,7 +71,7 @@ class Shard:
         await self._commit()
         if self._saving is not None:
             await self._saving
-        snapshot = self.replica.snapshot()
+        snapshot = await self._snapshot()
         if snapshot is not None:
             self._saving = asyncio.create_task(self._keep(snapshot))
             await self._saving
@@ -96,7 +99,7 @@ class Shard:
         tick = Entry(encode(Tick(now_ms)), now_ms)
         self._ticked = await self._log.append(self.replica.topic, self.replica.partition, [tick])
 
-    def _save_if_due(self, now: float) -> None:
+    async def _save_if_due(self, now: float) -> None:
         if self._saving is not None:
             if not self._saving.done():
                 return
@@ -106,9 +109,26 @@ class Shard:
         if records >= self._pace.snapshot_records or (
             records and now - self._saved_at >= self._pace.snapshot_s
         ):
-            snapshot = self.replica.snapshot()  # here, between two batches; kept while the stream goes on
+            if Shard._dumping:
+                return  # at the next rest: one at a time, for each takes the memory of another state
+            Shard._dumping = True
+            try:
+                snapshot = await self._snapshot()  # here, between two batches; kept while the stream goes on
+            finally:
+                Shard._dumping = False
             if snapshot is not None:
                 self._saving = asyncio.create_task(self._keep(snapshot))
+
+    async def _snapshot(self) -> Snapshot | None:
+        """The state as it stands. The other partitions go on meanwhile; this one is at rest."""
+        steps = self.replica.snapshot_steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                snapshot: Snapshot | None = end.value
+                return snapshot
+            await asyncio.sleep(0)
 
     async def _keep(self, snapshot: Any) -> None:
         try:

@@ -53,8 +53,8 @@ from fanbell.streams.core.fold import NONE_YET, Output, Taken, Versions, effecti
 from fanbell.streams.core.graph import Followers, Graph
 from fanbell.streams.core.groups import Group, Key
 from fanbell.streams.core.hears import Asking, hears
-from fanbell.streams.core.kinds import parse_rules
 from fanbell.streams.core.sets import Ordinals, bitmap, each, packed
+from fanbell.streams.core.slices import Steps, finished
 from fanbell.streams.core.told import Book, Single
 from fanbell.streams.log import Record
 
@@ -94,6 +94,10 @@ class FanOut:
         self._n = 0
         self._record = Record(0, b"", 0)
 
+    @property
+    def fold_version(self) -> int:
+        return self.versions.fold_version
+
     # The step, and what each sort of record does
 
     def step(self, record: Record) -> list[Output]:
@@ -114,7 +118,7 @@ class FanOut:
             self._advance(effective_ms(item.occurred_at, record.timestamp_ms))
             self._change(item)
         elif type(item) is Rules:  # they are of no time: history may be older than they are
-            self.versions.put(parse_rules(item.source, item.version), item.fold_version)
+            self.versions.take(item)
         elif type(item) is Tick:
             self._advance(item.time_ms)
         else:
@@ -604,6 +608,10 @@ class FanOut:
     # Snapshots
 
     def dump(self) -> bytes:
+        return finished(self.dumping())
+
+    def dumping(self) -> Steps[bytes]:
+        book = yield from self.book.dumping()
         waiting = sorted(filter(self._is_due, self.pending), key=lambda entry: entry[:3])
         known = {told.born for told in self.book.order if isinstance(told, Group)}
         return msgspec.msgpack.encode(
@@ -612,7 +620,7 @@ class FanOut:
                 "seq": self.seq,
                 "rules": self.versions.dump(),
                 "graph": self.graph.dump(),
-                "book": self.book.dump(),
+                "book": book,
                 "open": [
                     [*key, [group.born for group in cohorts if group.open]]
                     for key, cohorts in self.book.open.items()

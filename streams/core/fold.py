@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Final, Protocol
 
 from msgspec import Struct
 
+from fanbell.schemas import records
 from fanbell.schemas.codec import long_at, zigzag
 from fanbell.schemas.limits import FUTURE_MS
 from fanbell.schemas.records import Notice, Outcome, Update
-from fanbell.streams.core.kinds import Rules, parse_rules
+from fanbell.streams.core.kinds import FOLD_OLDEST, FOLD_VERSION, Rules, parse_rules
+from fanbell.streams.core.slices import Steps
 from fanbell.streams.log import Record
 
 DETAIL_MAX: Final = 2_000  # characters of a dead letter's explanation; the record itself is kept whole
@@ -39,6 +41,10 @@ class UnknownRules(Exception):
     """A command names a version of the rules that never came; the shard stops rather than guess."""
 
 
+class UnknownFold(Exception):
+    """The log demands a version of the fold that this code cannot run; it stops rather than fold on otherwise."""
+
+
 class Fold(Protocol):
     """One partition's state and how a record changes it."""
 
@@ -46,8 +52,13 @@ class Fold(Protocol):
     clock_ms: int
     """Fold time, Unix ms: it never goes back."""
 
+    @property
+    def fold_version(self) -> int:
+        """That in force, by which it decides and dumps, whatever newer one this code could run."""
+        ...
+
     def step(self, record: Record) -> list[Output]:
-        """Apply the next record. Raises Jump, UnknownRules; a bad record is no error but an output to `dead`."""
+        """Apply the next record. Raises Jump, UnknownRules, UnknownFold; a bad record is an output to `dead`."""
         ...
 
     def due_ms(self) -> int | None:
@@ -60,6 +71,10 @@ class Fold(Protocol):
 
     def dump(self) -> bytes:
         """The whole state."""
+        ...
+
+    def dumping(self) -> Steps[bytes]:
+        """The same in steps of some milliseconds; between them it must not be given a record."""
         ...
 
 
@@ -119,7 +134,11 @@ class Taken:
 
 
 class Versions:
-    """The rules by version. Commands name theirs; a few old ones stay for those still on their way."""
+    """The rules by version, and the version of the fold that they brought into force.
+
+    Commands name their rules; a few old ones stay for those still on their way. The fold version never goes back: of
+    two who decide at once, one may not know yet what the other put in force.
+    """
 
     KEPT = 16  # rules change by hand; a command that is 16 versions late is lost in a way that needs a person
 
@@ -128,12 +147,20 @@ class Versions:
         self.fold_version = 1
         self._newest: Rules | None = None
 
-    def put(self, rules: Rules, fold_version: int) -> bool:
-        """Take a version into use; whether it is newer than the last."""
-        if self.of and rules.version <= max(self.of):
+    def take(self, item: records.Rules) -> bool:
+        """Take what a record says into use; whether it is newer than the last. Raises UnknownFold."""
+        if not self.awaits(item.version):
             return False
+        _check_fold(item.fold_version)  # before the rules are read: another fold may know other ones
+        return self.put(parse_rules(item.source, item.version), item.fold_version)
+
+    def put(self, rules: Rules, fold_version: int) -> bool:
+        """Take a version into use; whether it is newer than the last. Raises UnknownFold."""
+        if not self.awaits(rules.version):
+            return False
+        self.fold_version = max(self.fold_version, fold_version)
+        _check_fold(self.fold_version)
         self.of[rules.version] = self._newest = rules
-        self.fold_version = fold_version
         if len(self.of) > self.KEPT:
             del self.of[min(self.of)]
         return True
@@ -165,6 +192,18 @@ class Versions:
         for version, source in data[1]:
             made.put(parse_rules(source, version), data[0])
         return made
+
+
+def _check_fold(version: int) -> None:
+    if version > FOLD_VERSION:
+        raise UnknownFold(
+            f"version {version} of the fold is in force, and this worker can run {FOLD_VERSION} at most: upgrade it"
+        )
+    if version < FOLD_OLDEST:
+        raise UnknownFold(
+            f"version {version} of the fold was in force, and this worker can run none below {FOLD_OLDEST}: put "
+            f"{FOLD_OLDEST} in force by an older release first (`fanbell fold apply`), or restore a later snapshot"
+        )
 
 
 _SMALL = [zigzag(value) for value in range(1 << 12)]

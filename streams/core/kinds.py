@@ -28,6 +28,9 @@ GRAPH: Final = ("follow", "unfollow", "mute", "unmute", "block", "unblock")
 """Kinds that change the graph: they go to users' partitions, not to entities'."""
 DELETE: Final = "delete"
 FOLD_VERSION: Final = 1
+"""The newest version of the fold that this code can run; which one is in force, the log says (`core/fold.py`)."""
+FOLD_OLDEST: Final = 1
+"""The oldest: the one before the newest, so that workers can be replaced one after the other."""
 KINDS_MAX: Final = 1_000  # kinds in one file: each costs templates in every process
 
 

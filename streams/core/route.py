@@ -44,7 +44,8 @@ from fanbell.streams.core.fold import (
     pair_bytes,
 )
 from fanbell.streams.core.hashes import RecentIds, hash64
-from fanbell.streams.core.kinds import RANK, Kind, parse_rules
+from fanbell.streams.core.kinds import RANK, Kind
+from fanbell.streams.core.slices import Steps, finished, mapping
 from fanbell.streams.log import Record
 
 Entity = tuple[str, str, bool]
@@ -103,6 +104,10 @@ class Route:
         self._told: Content | None = None
         """What the command under way tells of."""
 
+    @property
+    def fold_version(self) -> int:
+        return self.versions.fold_version
+
     # The step, and what each sort of record does
 
     def step(self, record: Record) -> list[Output]:
@@ -133,7 +138,7 @@ class Route:
                 else:
                     self.early.append(item)
         elif type(item) is Rules:  # they are of no time: history may be older than they are
-            if self.versions.put(parse_rules(item.source, item.version), item.fold_version):
+            if self.versions.take(item):
                 limits = self.versions.newest.limits
                 self.used.at_most, self.used.keep_ms = limits.dedupe_ids, limits.dedupe_ms
                 self._take_early(record.offset)
@@ -558,12 +563,17 @@ class Route:
     # Snapshots
 
     def dump(self) -> bytes:
+        return finished(self.dumping())
+
+    def dumping(self) -> Steps[bytes]:
+        entities = yield from mapping(self.entities.items())
+        members = yield from mapping((root, list(members)) for root, members in self.members.items())
         return msgspec.msgpack.encode(
             {
                 "clock_ms": self.clock_ms,
                 "rules": self.versions.dump(),
-                "entities": self.entities,
-                "members": {root: list(members) for root, members in self.members.items()},
+                "entities": entities,
+                "members": members,
                 "used": self.used.dump(),
                 "waiting": [
                     [

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from fanbell.streams.core.groups import Group, Key
 from fanbell.streams.core.sets import Ordinals, packed
+from fanbell.streams.core.slices import Steps, array
 
 
 class Single(Struct, gc=False, eq=False):
@@ -117,17 +118,14 @@ class Book:
         for index, key in keys:
             _remove(index, key, told)
 
-    def dump(self) -> list[Any]:
-        return [
-            self.forgotten,
-            self._born,
-            [
-                [told.id, told.kind, told.actor, told.object, told.target, told.seq,
-                 told.members if isinstance(told.members, int) else list(told.members), told.born, told.gone]
-                if isinstance(told, Single) else told.dump()
-                for told in self.order
-            ],
-        ]  # fmt: skip
+    def dumping(self) -> Steps[list[Any]]:
+        told = yield from array(
+            [told.id, told.kind, told.actor, told.object, told.target, told.seq,
+             told.members if isinstance(told.members, int) else list(told.members), told.born, told.gone]
+            if isinstance(told, Single) else told.dump()
+            for told in self.order
+        )  # fmt: skip
+        return [self.forgotten, self._born, told]
 
     @classmethod
     def load(cls, data: list[Any]) -> "Book":

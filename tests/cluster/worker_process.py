@@ -80,10 +80,12 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(port: int, prefix: str, folder: Path) -> Iterator[WorkerProcess]:
+def worker_process(
+    port: int, prefix: str, folder: Path, module: str = "tests.cluster.worker_process"
+) -> Iterator[WorkerProcess]:
     """A worker with its files in `folder`, until the block ends; then it is killed if it still runs."""
     folder.mkdir(parents=True)
-    line = [sys.executable, "-m", "tests.cluster.worker_process", str(port), prefix, str(folder)]
+    line = [sys.executable, "-m", module, str(port), prefix, str(folder)]
     with (
         (folder / "told").open("wb") as told,
         (folder / "log").open("wb") as log,
@@ -114,8 +116,12 @@ async def until(what: Callable[[], bool], seconds: float, why: str) -> None:
     await until_true(ask, why, seconds)
 
 
-if __name__ == "__main__":
+def main() -> None:
     import structlog
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     asyncio.run(work(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))
+
+
+if __name__ == "__main__":
+    main()

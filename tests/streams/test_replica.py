@@ -4,11 +4,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from fanbell.schemas.codec import decode, encode
-from fanbell.schemas.records import Activity, Command, Dead, Fact, Rules, Tick
+from fanbell.schemas.codec import content_of, decode, encode
+from fanbell.schemas.records import Activity, Command, Dead, Fact, Notice, Rules, Tick
 from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.core.fan_out import FanOut
-from fanbell.streams.core.fold import Output
+from fanbell.streams.core.fold import Output, UnknownFold
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source
 from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, LogFailed
@@ -16,6 +16,7 @@ from fanbell.streams.log_memory import MemoryLog, Moment
 from fanbell.streams.replica import LogShort, Replica, Unacknowledged, append
 from fanbell.streams.snapshots_memory import MemorySnapshots
 from fanbell.streams.snapshots_memory import Moment as SnapshotMoment
+from tests.streams.two_folds import FIRST, SECOND, two_known
 
 T = TypeVar("T")
 NOW_MS = 1_760_000_000_000
@@ -311,5 +312,92 @@ def test_a_stream_that_goes_on_during_a_save_does_not_move_the_snapshot() -> Non
         await saving
 
         assert (replica.saved, replica.offset) == (0, 1)
+
+    run(scenario())
+
+
+def ruled(version: int, fold_version: int) -> Entry:
+    return Entry(encode(Rules(version, fold_version, default_source(), NOW_MS)), NOW_MS)
+
+
+async def folded(log: MemoryLog, snapshots: MemorySnapshots) -> int:
+    """Fold both stages to the end, each in batches of one, and save; offset of the newest snapshot of stage 2."""
+    stages: list[Replica[Any]] = [route(log, snapshots), fan_out(log, snapshots)]
+    for replica in stages:
+        await replica.open()
+        for record in await replica.missing():
+            await replica.advance([record])
+        await replica.commit()
+        await replica.save()
+    return replica.saved
+
+
+async def reasons(log: MemoryLog) -> list[tuple[str, str]]:
+    """(activity, reason) of all notices."""
+    told = [decode(record.value) for record in await log.read(NOTICES, 0, 0, 1_000)]
+    return [(content_of(one.content).id, one.reason) for one in told if isinstance(one, Notice)]
+
+
+@pytest.mark.parametrize("snapshots_kept", [True, False])
+def test_outputs_switch_at_the_record_that_brings_the_newer_fold(
+    monkeypatch: pytest.MonkeyPatch, snapshots_kept: bool
+) -> None:
+    """
+    New code decides as the version in force says, and otherwise from the record on that says so; a replay the same.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = MemoryLog(1), MemorySnapshots()
+        await filled(log, activity("a", "mention", "ana", "post", mentions=["bo"]))
+        await folded(log, snapshots)  # by old code
+        two_known(monkeypatch.setattr)
+        if not snapshots_kept:
+            snapshots = MemorySnapshots()
+        await log.append(ACTIVITIES, 0, [activity("b", "mention", "ana", "post", mentions=["bo"])])
+        await folded(log, snapshots)  # by new code, the first version in force
+        await log.append(ROUTED, 0, [ruled(2, 2)])
+        await log.append(
+            ACTIVITIES, 0, [ruled(2, 2), activity("c", "mention", "ana", "post", mentions=["bo"])]
+        )
+        await folded(log, snapshots)
+
+        assert await reasons(log) == [("a", FIRST), ("b", FIRST), ("c", SECOND)]
+        out = [record.value for record in await log.read(NOTICES, 0, 0, 1_000)]
+        again = FanOut(0)
+        assert out == [o.value for r in await log.read(ROUTED, 0, 0, 1_000) for o in again.step(r)]
+
+    run(scenario())
+
+
+def test_a_snapshot_is_of_the_fold_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Old code goes on from what new code saved, until the newer fold is in force; then it stops, and tells no more.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = MemoryLog(1), MemorySnapshots()
+        await filled(log, activity("a", "mention", "ana", "post", mentions=["bo"]))
+        with monkeypatch.context() as new_code:
+            two_known(new_code.setattr)
+            at = await folded(log, snapshots)
+        opened = fan_out(log, snapshots)
+        await opened.open()
+        assert opened.offset == at
+
+        with monkeypatch.context() as new_code:
+            two_known(new_code.setattr)
+            await log.append(ROUTED, 0, [ruled(2, 2)])
+            await log.append(ACTIVITIES, 0, [ruled(2, 2)])
+            await folded(log, snapshots)
+        versions = [one.fold_version for one in await snapshots.candidates("fan_out", 0)]
+        opened = fan_out(log, snapshots)
+        await opened.open()
+        before = await log.end(NOTICES, 0)
+        with pytest.raises(UnknownFold, match="version 2 of the fold is in force"):
+            await opened.advance(await opened.missing())
+
+        assert versions == [2, 1]
+        assert opened.saved == at
+        assert await log.end(NOTICES, 0) == before
 
     run(scenario())

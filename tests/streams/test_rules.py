@@ -7,7 +7,8 @@ import pytest
 
 from fanbell.schemas.codec import decode
 from fanbell.schemas.topics import ACTIVITIES, ROUTED, RULES
-from fanbell.streams.core.kinds import BadRules, default_source
+from fanbell.streams import rules as rules_module
+from fanbell.streams.core.kinds import FOLD_VERSION, BadRules, default_source
 from fanbell.streams.log import LogFailed
 from fanbell.streams.log_memory import MemoryLog, Moment
 from fanbell.streams.rules import RulesKeeper
@@ -138,3 +139,65 @@ async def test_no_partition_of_activities_knows_more_than_routed() -> None:
     await keeper.decide(OTHER)
 
     assert await everywhere(log) == [[1, 2]] * 4
+
+
+async def folds(log: MemoryLog) -> list[tuple[int, str]]:
+    """(fold version, rules) of all that was decided, in order."""
+    decided = [decode(record.value) for record in await log.read(RULES, 0, 0, 1_000)]
+    return [(one.fold_version, one.source) for one in decided]
+
+
+async def test_a_newer_fold_comes_into_force_only_when_it_is_raised() -> None:
+    """Opening and deciding keep the fold version in force, whatever the code could run; raising it keeps the rules."""
+    log = Watched()
+    await RulesKeeper(log).open()
+    assert await folds(log) == [(FOLD_VERSION, default_source())]
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    await keeper.raise_fold(FOLD_VERSION)
+    await keeper.raise_fold(FOLD_VERSION + 2)
+    await keeper.raise_fold(FOLD_VERSION + 1)
+    other = RulesKeeper(log)
+    await other.decide(OTHER)
+    await RulesKeeper(log).open()
+
+    assert await folds(log) == [
+        (FOLD_VERSION, default_source()),
+        (FOLD_VERSION + 2, default_source()),
+        (FOLD_VERSION + 2, OTHER),
+    ]
+    assert other.fold_version == FOLD_VERSION + 2
+    assert await everywhere(log) == [[1, 2, 3]] * 4
+
+
+async def test_an_older_fold_stays_in_force_under_new_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that was begun by older code keeps its fold when newer code opens it and decides rules."""
+    log = Watched()
+    await RulesKeeper(log).open()
+    monkeypatch.setattr(rules_module, "FOLD_VERSION", FOLD_VERSION + 1)
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    await keeper.decide(OTHER)
+
+    assert await folds(log) == [(FOLD_VERSION, default_source()), (FOLD_VERSION, OTHER)]
+
+
+async def test_raising_the_fold_undoes_no_rules_that_are_decided_meanwhile() -> None:
+    """Rules that somebody decides just before the newer fold enters are in force with it."""
+
+    class Late(Watched):
+        """Another one decides just before the second append to `rules`."""
+
+        async def pause(self, moment: Moment, topic: str, partition: int) -> None:
+            await super().pause(moment, topic, partition)
+            if moment == "append" and topic == RULES and self.appends.count((RULES, 0)) == 2:
+                await RulesKeeper(self).decide(OTHER)
+
+    log = Late()
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    rules = await keeper.raise_fold(FOLD_VERSION + 1)
+
+    assert (await folds(log))[1:3] == [(FOLD_VERSION, OTHER), (FOLD_VERSION + 1, default_source())]
+    assert (keeper.fold_version, rules.source) == (FOLD_VERSION + 1, OTHER)
+    assert await everywhere(log) == [[1, 2, 3, 4]] * 4

@@ -1,7 +1,9 @@
 import pytest
 
-from fanbell.streams.core.fold import Jump, Taken, UnknownRules, Versions, effective_ms
-from fanbell.streams.core.kinds import parse_rules
+from fanbell.schemas.records import Rules
+from fanbell.streams.core import fold
+from fanbell.streams.core.fold import Jump, Taken, UnknownFold, UnknownRules, Versions, effective_ms
+from fanbell.streams.core.kinds import FOLD_VERSION, parse_rules
 
 RULES = "[kinds.post]\n"
 
@@ -57,3 +59,39 @@ def test_a_few_old_versions_stay() -> None:
         versions.put(parse_rules(RULES, version), 1)
 
     assert sorted(versions.of) == list(range(30 - Versions.KEPT, 30))
+
+
+def test_the_fold_version_comes_with_rules_and_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What a record of rules says of the fold is in force from there on; a lower one that comes later says nothing.
+    """
+    monkeypatch.setattr(fold, "FOLD_VERSION", 3)
+    versions = Versions()
+    found = []
+    for number, fold_version in enumerate((1, 1, 3, 2), 1):
+        assert versions.take(Rules(number, fold_version, RULES, 0))
+        found.append(versions.fold_version)
+
+    assert found == [1, 1, 3, 3]
+    assert Versions.load(versions.dump()).fold_version == 3
+
+
+def test_a_fold_that_this_code_cannot_run_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A newer version of the fold is not folded on without, nor one that this code has forgotten; a repeat does no harm.
+    """
+    versions = Versions()
+    versions.take(Rules(1, FOLD_VERSION, RULES, 0))
+    saved = versions.dump()
+
+    with pytest.raises(UnknownFold, match=rf"version {FOLD_VERSION + 1} .* upgrade it"):
+        versions.take(Rules(2, FOLD_VERSION + 1, "what only a newer fold can read", 0))
+    assert not versions.take(Rules(1, FOLD_VERSION + 1, RULES, 0))
+    assert versions.fold_version == FOLD_VERSION
+
+    monkeypatch.setattr(fold, "FOLD_VERSION", FOLD_VERSION + 2)
+    monkeypatch.setattr(fold, "FOLD_OLDEST", FOLD_VERSION + 1)
+    with pytest.raises(UnknownFold, match=f"none below {FOLD_VERSION + 1}"):
+        Versions.load(saved)
+    with pytest.raises(UnknownFold, match=f"none below {FOLD_VERSION + 1}"):
+        Versions().take(Rules(1, FOLD_VERSION, RULES, 0))
