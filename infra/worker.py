@@ -91,10 +91,11 @@ def _stages(settings: Settings, connected: Clients, schemas: Registry | None) ->
     log, cassandra, store = connected
     folder = FolderSnapshots(Path(settings.data) / "snapshots")
     snapshots = SharedSnapshots(folder, CassandraSnapshots(cassandra, _writer(settings)))
-    pace = Pace(settings.snapshot_every_records, settings.snapshot_every_s)
+    keep_ms = settings.log_keep_hours * 3_600_000
+    pace = Pace(settings.snapshot_every_records, settings.snapshot_every_s, log_keep_ms=keep_ms)
 
     def inboxes(partition: int) -> Inboxes:
-        return Inboxes(partition, log, store)
+        return Inboxes(partition, log, store, keep_ms)
 
     known = {
         "route": lambda: route.stage(log, snapshots, pace, schemas),

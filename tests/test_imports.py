@@ -20,6 +20,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "streams.core.kinds",
         "streams.log",
         "streams.sqlite",
+        "streams.trim",
         "streams.cassandra",
         "streams.cassandra_packed",
     ),

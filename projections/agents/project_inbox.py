@@ -4,13 +4,17 @@ It stands here and not beside the other agents because streams know nothing of p
 makes a stage of `attach` and `Inboxes`.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from fanbell.projections.projector import Projector
 from fanbell.projections.store import Store, StoreFailed
+from fanbell.schemas.topics import NOTICES
 from fanbell.streams.log import Log, LogFailed, Record
+from fanbell.streams.trim import trim
 
+TRIM_EVERY_S: Final = 60.0  # each trim is a few look-ups, and mostly finds nothing
 FAILURES: Final = (LogFailed, StoreFailed)
 """What passes: the partition waits and is opened anew. Discontinued does not."""
 
@@ -27,8 +31,10 @@ def attach(app: Any, notices: Any, partitions: Any) -> None:
 class Inboxes:
     """What one partition of `notices` tells, in the store. The port is `streams.agents.part.Part`."""
 
-    def __init__(self, partition: int, log: Log, store: Store) -> None:
+    def __init__(self, partition: int, log: Log, store: Store, log_keep_ms: int = 0) -> None:
         self._projector = Projector(partition, log, store)
+        self._partition, self._log, self._log_keep_ms = partition, log, log_keep_ms
+        self._trimmed_at = time.monotonic()
 
     @property
     def offset(self) -> int:
@@ -44,7 +50,12 @@ class Inboxes:
         await self._projector.take(records)
 
     async def rest(self, idle_s: float) -> None:
-        """Nothing is due by time."""
+        """Forget what was appended longer ago than it is to be kept, up to where the store stands: that one stays."""
+        now = time.monotonic()
+        if self._log_keep_ms and now - self._trimmed_at >= TRIM_EVERY_S:
+            self._trimmed_at = now
+            before_ms = int(time.time() * 1000) - self._log_keep_ms
+            await trim(self._log, NOTICES, self._partition, before_ms, self._projector.position)
 
     async def leave(self) -> None:
         """Nothing: the store has rows and position already."""

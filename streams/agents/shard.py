@@ -12,10 +12,12 @@ from fanbell.schemas.records import Tick
 from fanbell.streams.log import Entry, Log, Record
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
+from fanbell.streams.trim import trim
 
 logger = structlog.get_logger()
 
 TICK_S: Final = 1.0  # without records for so long, a fold that waits for time is told what time it is
+TRIM_EVERY_S: Final = 60.0  # each trim is a few look-ups, and mostly finds nothing
 COMMIT_S: Final = 1.0  # stage 1 puts out again what is not committed: a second's worth
 
 
@@ -27,6 +29,8 @@ class Pace(NamedTuple):
     snapshot_s: float = 60.0
     ticks: bool = True
     """False while history is loaded into an empty log: its time is not now"""
+    log_keep_ms: int = 0
+    """What was appended longer ago, and no snapshot needs, is forgotten; 0 keeps all"""
 
 
 class Shard:
@@ -39,7 +43,7 @@ class Shard:
         self.replica = replica
         self._log, self._pace = log, pace
         self._committed = -1
-        self._committed_at = self._saved_at = time.monotonic()
+        self._committed_at = self._saved_at = self._trimmed_at = time.monotonic()
         self._ticked = -1
         """Offset of the last tick appended"""
         self._saving: asyncio.Task[None] | None = None
@@ -65,6 +69,9 @@ class Shard:
         await self._save_if_due(now)
         if self._pace.ticks and idle_s >= TICK_S:
             await self._tick()
+        if self._pace.log_keep_ms and now - self._trimmed_at >= TRIM_EVERY_S:
+            self._trimmed_at = now
+            await self._trim()
 
     async def leave(self) -> None:
         """Commit, and keep a snapshot. A snapshot that fails is warned of: the one before it serves too."""
@@ -98,6 +105,11 @@ class Shard:
             return
         tick = Entry(encode(Tick(now_ms)), now_ms)
         self._ticked = await self._log.append(self.replica.topic, self.replica.partition, [tick])
+
+    async def _trim(self) -> None:
+        """Never past the older of two snapshots that are kept: whoever opens the partition begins there."""
+        replica, before_ms = self.replica, int(time.time() * 1000) - self._pace.log_keep_ms
+        await trim(self._log, replica.topic, replica.partition, before_ms, replica.previous + 1)
 
     async def _save_if_due(self, now: float) -> None:
         if self._saving is not None:
