@@ -75,6 +75,11 @@ class Process:
             self._process.kill()
             self._process.wait(END_S)
 
+    def kill(self) -> None:
+        """At once, with no chance to finish anything."""
+        self._process.kill()
+        self._process.wait(END_S)
+
     def check(self) -> None:
         """Raise RuntimeError if it has ended."""
         if (code := self._process.poll()) is not None:

@@ -613,7 +613,7 @@ class FanOut:
     def dumping(self) -> Steps[bytes]:
         book = yield from self.book.dumping()
         waiting = sorted(filter(self._is_due, self.pending), key=lambda entry: entry[:3])
-        known = {told.born for told in self.book.order if isinstance(told, Group)}
+        known = {told.born for told in self.book.order if isinstance(told, Group)} if waiting else ()
         return msgspec.msgpack.encode(
             {
                 "clock_ms": self.clock_ms,

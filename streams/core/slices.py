@@ -19,30 +19,29 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 def array(items: Iterable[Any]) -> Steps[msgspec.Raw]:
     """`items` as an array."""
-    encoded: list[bytes] = []
-    size = 0
-    for item in items:
-        one = _encode(item)
-        encoded.append(one)
-        size += len(one)
-        if size >= SLICE_BYTES:
-            yield
-            size = 0
-    return msgspec.Raw(b"\xdd" + len(encoded).to_bytes(4, "big") + b"".join(encoded))
+    count, encoded = yield from _joined(map(_encode, items))
+    return msgspec.Raw(b"\xdd" + count.to_bytes(4, "big") + encoded)
 
 
 def mapping(items: Iterable[tuple[Any, Any]]) -> Steps[msgspec.Raw]:
     """The pairs `items` as a map."""
-    encoded: list[bytes] = []
+    count, encoded = yield from _joined(_encode(key) + _encode(value) for key, value in items)
+    return msgspec.Raw(b"\xdf" + count.to_bytes(4, "big") + encoded)
+
+
+def _joined(items: Iterable[bytes]) -> Steps[tuple[int, bytes]]:
+    """How many there were, and all of them."""
+    slices: list[bytes] = []
+    waiting: list[bytes] = []
     size = count = 0
-    for count, (key, value) in enumerate(items, 1):  # noqa: B007
-        pair = _encode(key) + _encode(value)
-        encoded.append(pair)
-        size += len(pair)
+    for count, item in enumerate(items, 1):  # noqa: B007
+        waiting.append(item)
+        size += len(item)
         if size >= SLICE_BYTES:
+            slices.append(b"".join(waiting))
+            waiting, size = [], 0
             yield
-            size = 0
-    return msgspec.Raw(b"\xdf" + count.to_bytes(4, "big") + b"".join(encoded))
+    return count, b"".join([*slices, *waiting])
 
 
 def finished(steps: Steps[T]) -> T:
