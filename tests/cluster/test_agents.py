@@ -110,14 +110,22 @@ async def test_changes_of_other_producers_are_in_force(logs: Logs, tmp_path: Pat
         change = Change("c1", "follow", "bo", object="dan")
         stray = Entry(encode(Tick(town.START_MS)), town.START_MS)
         await log.append(CHANGES, 1, [stray, Entry(encode(change), town.START_MS)])
-        await until_count(log, ROUTED, Command, len(placed(change, PARTITIONS)))
+        # By their origins: a worker whose append failed, as on a busy machine, puts out all of them again.
+        await until_true(lambda: forwarded(log, len(placed(change, PARTITIONS))), "the change is in routed")
         await town.publish(log, [Activity("a1", "post", "dan", "post1")])
         wanted = {"bo": {("a1", "post")}, "dan": {("1 of follow None", "group")}}
         found = await town.until_heard(log, wanted, END_S)
-        dead = [decode(record.value).reason for record in await town.read_all(log, DEAD, 0)]
+        letters = [decode(record.value) for record in await town.read_all(log, DEAD, 0)]
 
     assert found == wanted
-    assert dead == ["misplaced"]
+    assert {(one.topic, one.offset, one.reason) for one in letters} == {(CHANGES, 0, "misplaced")}
+
+
+async def forwarded(log: Log, wanted: int) -> bool:
+    """Whether `routed` has so many different commands."""
+    found = [one for p in range(log.partitions) for one in await town.read_all(log, ROUTED, p)]
+    commands = [one for record in found if isinstance(one := decode(record.value), Command)]
+    return len({(one.source, one.n, one.index) for one in commands}) >= wanted
 
 
 async def count(log: Log, topic: str, cls: type) -> int:
