@@ -121,7 +121,9 @@ def _answer(settings: Settings, json: bool, *, api: bool, edge: bool) -> None:
 
 def _need_cluster() -> None:
     """Raise Failed where the clients of the cluster are not installed."""
-    missing = [name for name in ("aiokafka", "cassandra", "faust") if find_spec(name) is None]
+    needed = ("aiokafka", "cassandra", "faust")
+    # One that is imported need not tell how it was found: Faust puts something else in its place.
+    missing = [name for name in needed if name not in sys.modules and find_spec(name) is None]
     if missing:
         raise Failed(
             Exit.USAGE, f"the cluster mode needs {', '.join(missing)}", "pip install 'fanbell[cluster]'"

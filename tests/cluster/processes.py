@@ -4,10 +4,11 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from fanbell.infra.local.cluster import Cluster
@@ -52,12 +53,15 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start(self, *args: str) -> Process:
-        """Start a process that says in JSON where it is; ended, by force, when the block ends."""
+    def start(self, *args: str, program: Sequence[str | Path] = (FANBELL,)) -> Process:
+        """Start a process that says in JSON where it is; ended, by force, when the block ends.
+
+        `program`: what is started in place of `fanbell`, and told the same.
+        """
         self.started += 1
         name = f"{args[0]}-{self.started}"
         log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
-        line = [FANBELL, *args, "--json", "--data", str(self.folder / name)]
+        line = [*program, *args, "--json", "--data", str(self.folder / name)]
         process = subprocess.Popen(line, env=self.environ, stdout=subprocess.PIPE, stderr=log)
         self.stack.callback(_end, process)
         assert process.stdout is not None
@@ -74,8 +78,13 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def installation(servers: Cluster, folder: Path, partitions: int = 4) -> Iterator[Installation]:
-    """Topics and tables made by the commands that make them."""
+def installation(
+    servers: Cluster,
+    folder: Path,
+    partitions: int = 4,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Installation]:
+    """Topics and tables made by the commands that make them. `more`: variables beside, or in place of, the usual."""
     name = fresh_name("t")
     environ = {key: value for key, value in os.environ.items() if not key.startswith("FANBELL_")}
     environ |= {
@@ -88,6 +97,7 @@ def installation(servers: Cluster, folder: Path, partitions: int = 4) -> Iterato
         "FANBELL_PARTITIONS": str(partitions),
         "FANBELL_INBOX_KEEP": "10000",
         "FANBELL_RATE_LIMIT_PER_ADDRESS": "0",
+        **more,
     }
     with ExitStack() as stack:
         made = Installation(folder, environ, stack)

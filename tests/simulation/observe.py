@@ -1,11 +1,12 @@
 """What a run came to, as a history for the checker."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.rows import LIMIT_MAX, Query
-from fanbell.projections.store import Row
+from fanbell.projections.store import Body, Row
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import decode
 from fanbell.schemas.records import Command, Dead, Fact, Forward, Stray
@@ -14,14 +15,30 @@ from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import Output
 from fanbell.streams.core.kinds import parse_rules
 from fanbell.streams.core.route import Route
+from fanbell.streams.log import Record
 from tests.simulation.cluster import Cluster
 from tests.simulation.history import History, Noticed, Op, Pair, Reading, Shown
 from tests.simulation.rules import SOURCE
 from tests.simulation.scheduler import at_once
 from tests.simulation.workload import USERS
-from tests.simulation.world import SimLog
 
 RULES: Final = parse_rules(SOURCE, 1)
+
+
+class Kept(Protocol):
+    """Logs as they stand when all is over."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    @property
+    def times(self) -> Mapping[tuple[str, int, int], tuple[int, tuple[int, int]]]:
+        """(topic, partition, offset) → (turn, what its writer saw of `notices` when it opened)"""
+        ...
+
+    def records_now(self, topic: str, partition: int) -> list[Record]:
+        """All that was ever there."""
+        ...
 
 
 def digest(value: bytes) -> bytes:
@@ -33,15 +50,16 @@ def inboxes(made: History, store: MemoryStore, now_ms: int) -> None:
     for user in USERS:
         rows = at_once(store.rows(user))
         bodies = at_once(store.bodies(user, [row.body for row in rows]))
-        made.inboxes[user] = [
-            Shown(
-                row.seq, bodies[row.body].id, row.kind, bodies[row.body].reason, bodies[row.body].content.object,
-                bodies[row.body].content.target, bodies[row.body].count, bodies[row.body].actors, row.flags,
-                row.expires_at,
-            )
-            for row in rows
-        ]  # fmt: skip
+        made.inboxes[user] = [shown_as(row, bodies[row.body]) for row in rows]
         made.read[user] = [_reading(shown, user, at_ms) for at_ms in _moments(rows, now_ms)]
+
+
+def shown_as(row: Row, body: Body) -> Shown:
+    content = body.content
+    return Shown(
+        row.seq, body.id, row.kind, body.reason, content.object, content.target, body.count, body.actors, row.flags,
+        row.expires_at,
+    )  # fmt: skip
 
 
 def _moments(rows: list[Row], now_ms: int) -> list[int]:
@@ -58,8 +76,14 @@ def _reading(shown: Inbox, user: str, at_ms: int) -> Reading:
 
 
 def history(cluster: Cluster, ops: list[Op], now_ms: int) -> History:
-    made, log = History(ops=ops, complaints=cluster.complaints, moved=cluster.log.moved), cluster.log
+    made = History(ops=ops, complaints=cluster.complaints, moved=cluster.log.moved)
     inboxes(made, cluster.store, now_ms)
+    logs(made, cluster.log)
+    return made
+
+
+def logs(made: History, log: Kept) -> None:
+    """All that stages put out, and what an undisturbed fold of the same logs does."""
     for partition in range(log.partitions):
         for record in log.records_now(NOTICES, partition):
             time, saw = log.times[NOTICES, partition, record.offset]
@@ -71,14 +95,13 @@ def history(cluster: Cluster, ops: list[Op], now_ms: int) -> History:
             _collect(log, made, topic, partition)
     _collect(log, made, DEAD, 0)
     _expect(log, made)
-    return made
 
 
 def _origin(record: Any) -> tuple[int, int, int, int]:
     return record.n, record.index, record.prev_n, record.prev_index
 
 
-def _collect(log: SimLog, made: History, topic: str, partition: int) -> None:
+def _collect(log: Kept, made: History, topic: str, partition: int) -> None:
     """The outputs that stand in a topic among what producers put there."""
     for record in log.records_now(topic, partition):
         item = decode(record.value)
@@ -93,7 +116,7 @@ def _collect(log: SimLog, made: History, topic: str, partition: int) -> None:
         made.outputs.setdefault(place, []).append(Pair(time, *origin, digest(record.value)))
 
 
-def _expect(log: SimLog, made: History) -> None:
+def _expect(log: Kept, made: History) -> None:
     """Fold the logs as they stand, once, undisturbed."""
     for partition in range(log.partitions):
         folds: list[tuple[str, Any]] = [
