@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-ASK_S: Final = 10
+ASK_S: Final = 60  # `ps` waits for a server that is just taking its memory, and a busy machine for longer
 ANSWER_S: Final = 2.0
 POLL_S: Final = 0.1
 

@@ -1,5 +1,6 @@
 """What the projection made of `notices`: rows, marks and counters."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from msgspec import structs
@@ -33,8 +34,8 @@ def inboxes(history: History) -> Iterator[Wrong]:
                 yield Wrong("unwanted", f"{user} has a row {seq} that should not be: {rows[seq]}")
             elif rows[seq] != should[seq]:
                 yield Wrong("differs", f"{user} has {rows[seq]}, not {should[seq]}")
-        ids = [row.id for row in rows.values()]
-        for id_ in {id_ for id_ in ids if ids.count(id_) > 1}:
+        ids = Counter(row.id for row in rows.values())
+        for id_ in (id_ for id_, count in ids.items() if count > 1):
             yield Wrong("twice", f"{user} has {id_} in several rows")
         for reading in history.read.get(user, ()):
             yield from _readings(user, reading, should)

@@ -4,6 +4,8 @@ Logs and inboxes go to the simulation's judges; what is told at sockets, and wha
 here.
 """
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,12 +42,12 @@ def same_as_one_process(outcome: Outcome) -> Iterator[Wrong]:
     """Every inbox shows what one process in memory makes of the same activities."""
     for user in sorted({*outcome.told, *outcome.history.inboxes}):
         wanted = outcome.told.get(user, set())
-        shown = [came_to(row) for row in outcome.history.inboxes.get(user, ())]
-        for one in sorted(wanted - set(shown)):
+        shown = Counter(came_to(row) for row in outcome.history.inboxes.get(user, ()))
+        for one in sorted(wanted - shown.keys()):
             yield Wrong("lost", f"{user} has no {one}")
-        for one in sorted(set(shown) - wanted):
+        for one in sorted(shown.keys() - wanted):
             yield Wrong("unwanted", f"{user} has {one}, which one process does not tell")
-        for one in sorted({one for one in shown if shown.count(one) > 1}):
+        for one in sorted(one for one, count in shown.items() if count > 1):
             yield Wrong("twice", f"{user} has {one} more than once")
 
 
@@ -91,6 +93,7 @@ class Client:
     def __init__(self, user: str, announced: dict[int, bool]) -> None:
         self.user, self.announced = user, announced
         """seq → whether it is a notice, which must be told; of a group's updates the last one is enough"""
+        self._musts = sorted(seq for seq, must in announced.items() if must)
         self.items: dict[str, Item] = {}
         self.told: set[int] = set()
         self.last = 0
@@ -131,9 +134,9 @@ class Client:
             yield Wrong("unwanted", f"{self.user} was told {item['id']} ({seq}), which no notice says")
         elif seq <= self.last:
             yield Wrong("out of order", f"{self.user} was told {item['id']} ({seq}) after {self.last}")
-        for missed in [at for at, must in self.announced.items() if must and self.last < at < seq]:
-            if missed > self.covered:
-                yield Wrong("lost", f"{self.user} was told {seq} and never {missed}")
+        first = bisect_right(self._musts, max(self.last, self.covered))
+        for missed in self._musts[first : bisect_left(self._musts, seq)]:
+            yield Wrong("lost", f"{self.user} was told {seq} and never {missed}")
         self.told.add(seq)
         self.last = max(self.last, seq)
         self.items[item["id"]] = item

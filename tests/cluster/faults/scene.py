@@ -49,6 +49,8 @@ class Scene:
         self.people: list[People] = []
         self.listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._wanted: tuple[tuple[int, int], town.Told] = ((0, 0), {})
+        """How many activities and changes there were, and what one process tells of them."""
 
     # Processes
 
@@ -143,7 +145,8 @@ class Scene:
         assert not found, "\n".join(f"{one.what}: {one.detail}" for one in found[:SHOWN_MAX])
 
     async def rest(self, quiet_s: float = QUIET_S) -> None:
-        """Until everything is told and in inboxes, or nothing has moved for `quiet_s`: the checker says what is missing."""
+        """Until everything is told and in inboxes, or nothing has moved for `quiet_s`: the checker then says what is
+        missing."""
         end, moved_at, before = time.monotonic() + SETTLE_S, time.monotonic(), None
         while time.monotonic() < min(end, moved_at + quiet_s):
             try:
@@ -151,28 +154,30 @@ class Scene:
                 positions = await self.store.positions()
             except LogFailed:
                 continue
-            if projected(kept, positions) and told(kept):
+            if projected(kept, positions) and self._told(kept):
                 return
             now = {place: len(records) for place, records in kept.records.items()}, positions
             if now != before:
                 before, moved_at = now, time.monotonic()
             await asyncio.sleep(0.5)
 
+    def _told(self, kept: Kept) -> bool:
+        """Whether `notices` tells what one process does."""
+        activities, changes = published(kept)
+        asked = len(activities), len(changes)
+        if self._wanted[0] != asked:
+            self._wanted = asked, model(activities, changes)
+        found: town.Told = {}
+        try:
+            for partition in range(kept.partitions):
+                found |= town.told(kept.records_now(NOTICES, partition))
+        except AssertionError:  # told wrongly: the checker says how
+            return False
+        return found == self._wanted[1]
+
     async def ends(self) -> dict[int, int]:
         """By partition, the end of `notices`."""
         return {number: await self.log.end(NOTICES, number) for number in range(self.log.partitions)}
-
-
-def told(kept: Kept) -> bool:
-    """Whether `notices` tells what one process does."""
-    wanted = model(*published(kept))
-    found: town.Told = {}
-    try:
-        for partition in range(kept.partitions):
-            found |= town.told(kept.records_now(NOTICES, partition))
-    except AssertionError:  # told wrongly: the checker says how
-        return False
-    return found == wanted
 
 
 def projected(kept: Kept, positions: Mapping[int, int]) -> bool:
@@ -192,8 +197,7 @@ def projected(kept: Kept, positions: Mapping[int, int]) -> bool:
 async def scene(
     servers: Cluster, folder: Path, more: Mapping[str, str] = MappingProxyType({}), partitions: int = 4
 ) -> AsyncIterator[Scene]:
-    """An installation of its own on `servers`, without processes yet. `more`: settings of all processes, as variables."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """An installation of its own on `servers`, without processes yet. `more`: settings of all, as variables."""
     async with AsyncExitStack() as stack:
         keeping = installation(servers, folder, partitions, more)
         made = await asyncio.to_thread(keeping.__enter__)
