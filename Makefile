@@ -8,9 +8,10 @@ MADE := $(VENV)/.made
 TIMED := sh .ci/timed
 PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
+MINUTES ?= 5
 ARGS ?=
 
-.PHONY: help install demo test lint tests test-cluster simulate bench bench-cluster lock docs format clean
+.PHONY: help install demo test lint tests test-cluster simulate chaos bench bench-cluster lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +39,9 @@ test-cluster: $(FULL)  ## the tests that need a real Kafka and Cassandra; they s
 
 simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=10000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
+
+chaos: $(FULL)  ## faults at random on real servers, then a report: MINUTES=5 SEED=1 ARGS="--brokers 3"
+	@$(BIN)/python -m tests.cluster.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(FULL)  ## every benchmark, a JSON line each, into benchmarks/results/
 	@$(BIN)/python -m benchmarks.run_all $(ARGS)

@@ -199,6 +199,7 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """An installation of its own on `servers`, without processes yet. `more`: settings of all, as variables."""
     async with AsyncExitStack() as stack:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         keeping = installation(servers, folder, partitions, more)
         made = await asyncio.to_thread(keeping.__enter__)
         stack.push_async_callback(asyncio.to_thread, keeping.__exit__, None, None, None)
