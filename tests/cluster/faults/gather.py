@@ -70,7 +70,7 @@ def model(activities: Iterable[Activity], changes: Iterable[Change]) -> town.Tol
 async def gather(
     log: Log, store: Store, api: str, people: Iterable[People], listeners: Iterable[Listener]
 ) -> Outcome:
-    """All of it, once everything has come to rest. Raises LogFailed, StoreFailed, httpx.HTTPError."""
+    """All of it, once everything has come to rest. Raises LogFailed, StoreFailed."""
     kept = await read_logs(log)
     taken, changes = published(kept)
     made = Outcome(taken=taken, follows=changes, told=model(taken, changes))
@@ -84,10 +84,14 @@ async def gather(
         for user in PEOPLE:
             made.marked.setdefault(user, set()).update(who.marked[user])
             made.maybe_marked.setdefault(user, set()).update(who.maybe_marked[user])
-    async with httpx.AsyncClient(base_url=api, timeout=ANSWER_S) as client:
-        for user in PEOPLE:
-            await _inbox(made, store, user)
-            await _read(made, client, user, log.identity)
+    for user in PEOPLE:
+        await _inbox(made, store, user)
+    try:
+        async with httpx.AsyncClient(base_url=api, timeout=ANSWER_S) as client:
+            for user in PEOPLE:
+                await _read(made, client, user, log.identity)
+    except httpx.HTTPError as error:
+        made.history.complaints.append(("stuck", f"the API does not answer: {error!r}"))
     made.frames = {one.user: [plain(frame, log.identity) for frame in one.frames] for one in listeners}
     return made
 
