@@ -18,6 +18,7 @@ from fanbell.streams.core import hears
 from fanbell.streams.core.fan_out import FanOut
 from fanbell.streams.core.fold import Output, Taken
 from fanbell.streams.core.route import Route, Waiting
+from fanbell.streams.core.slices import Steps
 from fanbell.streams.embedded import Runner
 from fanbell.streams.log import Log, LogFailed, Record
 from fanbell.streams.replica import Replica
@@ -277,14 +278,14 @@ def blocks_are_one_way() -> list[Patch]:
 @mutant
 def state_that_cannot_be_loaded() -> list[Patch]:
     """The log makes up for it, at the price of reading all of it at each start."""
-    dump = FanOut.dump
+    dumping = FanOut.dumping
 
-    def less(self: Any) -> bytes:
-        tree = msgspec.msgpack.decode(dump(self), strict=False)
+    def less(self: Any) -> Steps[bytes]:
+        tree = msgspec.msgpack.decode((yield from dumping(self)), strict=False)
         del tree["taken"]
         return msgspec.msgpack.encode(tree)
 
-    return [(FanOut, "dump", less)]
+    return [(FanOut, "dumping", less)]
 
 
 # The projection
