@@ -18,6 +18,10 @@ from tests.infra.up_process import END_S, FANBELL
 SESSION_TIMEOUT_S: Final = 6
 
 
+class NeverStarted(AssertionError):
+    """A process ended before it listened; what it logged."""
+
+
 @dataclass
 class Process:
     """One process, and what it said when it listened."""
@@ -66,7 +70,8 @@ class Installation:
         self.stack.callback(_end, process)
         assert process.stdout is not None
         said = process.stdout.readline()
-        assert said, (self.folder / f"{name}.log").read_text()
+        if not said:
+            raise NeverStarted((self.folder / f"{name}.log").read_text())
         return Process(process, json.loads(said))
 
 

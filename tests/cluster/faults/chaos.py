@@ -24,7 +24,7 @@ from fanbell.infra.local import cluster as local
 from fanbell.infra.local.java import Missing
 from fanbell.infra.local.process import Node, NotStarted
 from tests.cluster.faults.scene import Scene, freeze, ready, scene, thaw, until
-from tests.cluster.processes import SESSION_TIMEOUT_S
+from tests.cluster.processes import SESSION_TIMEOUT_S, NeverStarted, Process
 from tests.simulation.wrong import Wrong
 
 MINUTES_MAX: Final = 600
@@ -33,6 +33,7 @@ ZOMBIE_S: Final = SESSION_TIMEOUT_S + 4
 AWAY_S: Final = 30.0  # Cassandra, frozen
 BREATH_S: Final = 3.0  # at most, between two faults
 WORKERS: Final = (1, 4)  # at least, at most
+STARTS_MAX: Final = 5
 SHOWN_MAX: Final = 20
 
 
@@ -77,7 +78,7 @@ class Chaos:
 
     async def worker_added(self) -> None:
         if len(self.made.workers) < WORKERS[1]:
-            await self.made.add_worker()
+            await self._started(self.made.add_worker)
 
     async def worker_frozen(self) -> None:
         worker = self.random.choice(self.made.workers)
@@ -88,7 +89,7 @@ class Chaos:
             thaw(worker)
 
     async def edge_killed(self) -> None:
-        await self.made.add_edge()
+        await self._started(self.made.add_edge)
         await self.made.kill_edge(self.random.choice(self.made.edges))
 
     async def broker_killed(self) -> None:
@@ -106,7 +107,18 @@ class Chaos:
 
     async def _enough(self) -> None:
         while len(self.made.workers) < WORKERS[0]:
-            await self.made.add_worker()
+            await self._started(self.made.add_worker)
+
+    async def _started(self, start: Callable[[], Awaitable[Process]]) -> None:
+        """A process that cannot start, because servers are only just back, is started again, as a supervisor would."""
+        for left in reversed(range(STARTS_MAX)):
+            try:
+                await start()
+            except NeverStarted:
+                if not left:
+                    raise
+            else:
+                return
 
     async def _restarted(self, node: Node) -> None:
         await asyncio.to_thread(node.end, by=signal.SIGKILL)
@@ -173,9 +185,7 @@ async def chaos(
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.faults.chaos", description=__doc__)
-    parser.add_argument(
-        "--minutes", type=float, default=5, help=f"at most {MINUTES_MAX}; the last round is ended"
-    )
+    parser.add_argument("--minutes", type=float, default=5, help=f"of faults, at most {MINUTES_MAX}")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--brokers", type=int, default=1, choices=local.BROKERS)
     asked = parser.parse_args()

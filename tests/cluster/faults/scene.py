@@ -134,10 +134,15 @@ class Scene:
         end = time.monotonic() + CHECKED_S
         while True:
             outcome = await gather(self.log, self.store, self.api, self.people, self.listeners)
-            found = check(outcome)
+            found = check(outcome) + self._ended()
             if not found or time.monotonic() > end:
                 return found
             await asyncio.sleep(1.0)
+
+    def _ended(self) -> list[Wrong]:
+        """Processes that nobody ended."""
+        codes = [process.process.poll() for process in (*self.workers, *self.edges)]
+        return [Wrong("stuck", f"a process ended by itself: {code}") for code in codes if code is not None]
 
     async def well(self) -> None:
         """Assert that nothing is wrong, once all has come to rest."""

@@ -15,6 +15,7 @@ from fanbell.infra.local.process import Node
 from tests.cluster.faults.listening import Listener
 from tests.cluster.faults.people import ANSWER_S, PEOPLE
 from tests.cluster.faults.scene import Scene, scene, until_now
+from tests.cluster.processes import NeverStarted
 from tests.cluster.servers import needed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
@@ -118,6 +119,6 @@ async def started(made: Scene, starting: "asyncio.Task[object]") -> str:
     """Where an edge is that was started while it could not read inboxes; whoever looks after it starts it again."""
     try:
         edge = await starting
-    except AssertionError:  # it ended, having said why
+    except NeverStarted:  # it ended, having said why
         edge = await made.start("edge", "--port", "0")
     return str(edge.told["edge"])  # type: ignore[attr-defined]
