@@ -18,15 +18,10 @@ from tests.cluster.faults.scene import Scene, scene, until_now
 from tests.cluster.processes import NeverStarted
 from tests.cluster.servers import needed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
+pytestmark = pytest.mark.cluster
 
 AWAY_S = 10  # of 30 that `make chaos` takes: longer than a request to Cassandra is waited for
 SOME_S = 2  # of load
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -70,11 +65,16 @@ async def frozen(node: Node) -> AsyncIterator[None]:
         os.kill(node.pid, signal.SIGCONT)
 
 
-async def test_the_broker_and_cassandra_go_away(own: local.Cluster, tmp_path: Path) -> None:
+def test_the_broker_and_cassandra_go_away(own: local.Cluster, tmp_path: Path) -> None:
     """
     The broker is killed and started again; Cassandra is killed, started again, and frozen for a while. Who is online
     hears live without Cassandra; an edge that is started meanwhile may refuse, and misses nothing once it serves.
     """
+    # Not by anyio: a producer that aiokafka gave up leaves callbacks that fail, which it takes for the test's own.
+    asyncio.run(story(own, tmp_path))
+
+
+async def story(own: local.Cluster, tmp_path: Path) -> None:
     async with scene(own, tmp_path, {"FANBELL_CASSANDRA_REQUEST_TIMEOUT_MS": "3000"}) as made:
         await made.begin(workers=2, edges=1)
         (broker,) = own.brokers

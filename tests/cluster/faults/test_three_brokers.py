@@ -13,14 +13,9 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.local.process import free_ports, wait
 from tests.cluster.faults.scene import scene, until_now
 
-pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
+pytestmark = pytest.mark.cluster
 
 MORE = 100  # acknowledged after one of them was killed
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -38,10 +33,15 @@ def three(servers: Cluster, tmp_path: Path) -> Iterator[Cluster]:
             broker.end(by=signal.SIGKILL)
 
 
-async def test_one_of_three_brokers_is_killed(three: Cluster, tmp_path: Path) -> None:
+def test_one_of_three_brokers_is_killed(three: Cluster, tmp_path: Path) -> None:
     """
     With replication 3, publishing and hearing go on while one of three brokers is gone for good: 0 lost, 0 twice.
     """
+    # Not by anyio: a producer that aiokafka gave up leaves callbacks that fail, which it takes for the test's own.
+    asyncio.run(story(three, tmp_path))
+
+
+async def story(three: Cluster, tmp_path: Path) -> None:
     async with scene(three, tmp_path, {"FANBELL_KAFKA_REPLICATION_FACTOR": "3"}) as made:
         await made.begin(workers=2, edges=1)
         async with made.load() as people:
