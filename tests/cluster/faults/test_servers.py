@@ -18,7 +18,7 @@ from tests.cluster.faults.scene import Scene, scene, until_now
 from tests.cluster.processes import NeverStarted
 from tests.cluster.servers import needed
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 AWAY_S = 10  # of 30 that `make chaos` takes: longer than a request to Cassandra is waited for
 SOME_S = 2  # of load

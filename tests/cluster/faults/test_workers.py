@@ -9,7 +9,7 @@ from fanbell.infra.local.cluster import Cluster
 from tests.cluster.faults.scene import Scene, freeze, held, ready, scene, thaw, until, until_now
 from tests.cluster.processes import SESSION_TIMEOUT_S
 
-pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.anyio]
 
 KILLS = 10
 
