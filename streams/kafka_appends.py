@@ -25,6 +25,7 @@ from fanbell.streams.kafka_calls import MISSING
 from fanbell.streams.log import Entry, LogFailed
 
 logger = structlog.get_logger()
+CANCEL_EVERY_S: Final = 0.2
 END_S: Final = 5.0  # for the connections of a producer to end; then they are left to the collector
 
 
@@ -218,9 +219,9 @@ async def _end(made: AIOKafkaProducer) -> None:
                 if connection._writer is not None:
                     connection._writer.transport.abort()  # a frozen broker takes nothing that is still here
             await made.client.close()  # what waits for an answer fails now
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+            while task is not None and not task.done():
+                task.cancel()  # again and again: what it waits for may take one cancellation for its own
+                await asyncio.wait([task], timeout=CANCEL_EVERY_S)
             _fail_batches(made._message_accumulator)
             await made.stop()
     except (TimeoutError, KafkaError, OSError) as error:
