@@ -61,13 +61,15 @@ def happening(content: Content, data: bytes) -> Happening:
 
 
 _READY: Final[dict[bytes, Asked]] = {}
-_READY_MAX: Final = 16_384  # a command's copies reach the partitions of one process by whole batches
-_READY_BYTES_MAX: Final = 1 << 12  # what is larger is made ready again: 64 MB are what all may come to
+_BEFORE: Final[dict[bytes, Asked]] = {}
+"""Those before, so that not all are forgotten at once; dropping the oldest one by one walks over all dropped before."""
+_READY_MAX: Final = 4_096  # a command's copies reach the partitions of one process by whole batches
+_READY_BYTES_MAX: Final = 1 << 12  # what is larger is made ready again: 32 MB are what all may come to
 
 
 def asked_of(data: bytes) -> Asked:
     """The Ask whose Avro binary is `data`; shared, not to be changed. Raises Undecodable."""
-    found = _READY.get(data)
+    found = _READY.get(data) or _BEFORE.get(data)
     if found is None:
         ask = ask_of(data)
         found = make_ready(data, ask, None if ask.op == "change" else content_of(ask.content))
@@ -93,7 +95,9 @@ def make_ready(data: bytes, ask: Ask, content: Content | None) -> Asked:
         what = happening(content, ask.content)
         made = Asked(ask.op, ask.rules, ask.time_ms, ask.why, what, None, audiences)
     if len(data) <= _READY_BYTES_MAX:
-        while len(_READY) >= _READY_MAX:
-            del _READY[next(iter(_READY))]  # the oldest
+        if len(_READY) >= _READY_MAX:
+            _BEFORE.clear()
+            _BEFORE.update(_READY)
+            _READY.clear()
         _READY[data] = made
     return made
