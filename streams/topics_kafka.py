@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from msgspec import Struct
 
 from fanbell.schemas.topics import INTAKE, TOPICS
@@ -200,15 +200,14 @@ async def _compare(
     calls: Calls, admin: AIOKafkaAdminClient, config: KafkaConfig, wanted: Wanted
 ) -> list[Planned]:
     names = {config.topic(topic): topic for topic in (*IN_CLUSTER, ABOUT)}
-    there = [name for name in names if calls.partitions(name)]
     try:
-        kept = await _settings(admin, there)
+        kept = await _settings(admin, [name for name in names if calls.partitions(name)])
     except KafkaError as error:
         raise LogFailed(f"topics at {config.servers}: {error!r}") from error
     found = []
     for name, topic in names.items():
         partitions = wanted.partitions_of(topic)
-        if name not in there:
+        if name not in kept:
             found.append(
                 Planned(
                     topic=name, state="create", partitions=partitions,
@@ -241,11 +240,13 @@ async def _compare(
 async def _settings(
     admin: AIOKafkaAdminClient, topics: Iterable[str]
 ) -> dict[str, dict[str, tuple[str, int]]]:
-    """topic: setting: (value, where it comes from)"""
+    """topic: setting: (value, where it comes from); without those that were deleted since they were seen."""
     wanted = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
     found = {}
     for answer in await admin.describe_configs(wanted) if wanted else ():
         for error_code, message, _, topic, entries in answer.resources:
+            if for_code(error_code) is UnknownTopicOrPartitionError:
+                continue
             check(error_code, topic, message)
             found[topic] = {name: (value, source) for name, value, _, source, *_ in entries}
     return found
@@ -281,6 +282,8 @@ async def _alter(admin: AIOKafkaAdminClient, differing: Mapping[str, Mapping[str
     if not differing:
         return
     kept = await _settings(admin, differing)
+    if gone := differing.keys() - kept.keys():
+        raise UnknownTopicOrPartitionError(f"deleted meanwhile: {', '.join(sorted(gone))}")
     resources = []
     for topic, differs in differing.items():
         values = {name: value for name, (value, source) in kept[topic].items() if source == _OF_THE_TOPIC}

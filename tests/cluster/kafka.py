@@ -1,5 +1,6 @@
 """Logs on a real Kafka for tests: topics of names of their own, gone afterwards."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,8 @@ from fanbell.streams.kafka import KafkaConfig, connection
 from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.topics_kafka import ABOUT, IN_CLUSTER, Wanted, apply
 from tests.cluster.servers import fresh_name
+
+DELETED_S = 30.0  # a broker does so in milliseconds, after it was told
 
 
 def config_of(port: int, prefix: str = "fanbell.", **more: Any) -> KafkaConfig:
@@ -42,12 +45,16 @@ class Logs:
         return log
 
     async def delete(self, name: str, *topics: str) -> None:
-        """Delete topics of the log `name`, all of them if none is named."""
+        """Delete topics of the log `name`, all of them if none is named; the broker has none of them then."""
         config = self.config(name)
         admin = AIOKafkaAdminClient(**connection(config))
         await admin.start()
+        names = {config.topic(topic) for topic in topics or (*IN_CLUSTER, ABOUT)}
         try:
-            await admin.delete_topics([config.topic(topic) for topic in topics or (*IN_CLUSTER, ABOUT)])
+            await admin.delete_topics(list(names))
+            async with asyncio.timeout(DELETED_S):
+                while not names.isdisjoint(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
         finally:
             await admin.close()
 

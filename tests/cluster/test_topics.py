@@ -14,6 +14,7 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.schemas.codec import decode
 from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
 from fanbell.streams.kafka import KafkaConfig, connection
+from fanbell.streams.kafka_calls import Calls
 from fanbell.streams.log import LogFailed
 from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.topics_kafka import TopicsUnusable, Wanted, apply, plan
@@ -115,6 +116,20 @@ async def test_another_number_of_partitions_is_shown_and_refused(logs: Logs) -> 
 
     states = {one.topic: one.state for one in await plan(logs.config(), logs.wanted)}
     assert states[logs.config().topic(DEAD)] == "create"
+
+
+async def test_a_topic_that_is_being_deleted_is_to_be_made(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers learn of a deletion one after the other: seen a moment ago, and its settings are not there."""
+    await logs.open()
+    await logs.delete("log", DEAD)
+    monkeypatch.setattr(Calls, "partitions", lambda self, topic: logs.wanted.partitions)
+
+    states = {one.topic: one.state for one in await plan(logs.config(), logs.wanted)}
+
+    assert states.pop(logs.config().topic(DEAD)) == "create"
+    assert "create" not in states.values()
 
 
 async def test_a_topic_with_another_number_than_the_others_is_refused(
