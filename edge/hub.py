@@ -155,9 +155,9 @@ class Hub:
 
     async def _catch_up(self, partition: Partition) -> None:
         """Read from the log until nothing that was heard is missing. Raises StoreFailed, LogFailed."""
-        tries = 0
+        tries, at = 0, partition.ring.offset + 1
         while partition.behind:
-            records = await self.backend.notices(partition.index, partition.ring.offset + 1, READ_AT_ONCE)
+            records = await self.backend.notices(partition.index, at, READ_AT_ONCE)
             if not records:
                 if partition.heard <= partition.ring.seq:
                     partition.behind = False
@@ -167,12 +167,14 @@ class Hub:
                     raise StoreFailed(f"partition {partition.index}: records heard of are not in the log")
                 await asyncio.sleep(0.05)
                 continue
+            at = records[-1][0] + 1  # also past what was told twice, of which the ring takes nothing
             try:
                 fresh = partition.ring.take(records)
-            except Gap:  # the log was trimmed under us: whoever is online must begin anew
+            except Gap as gap:  # the log was trimmed under us: whoever is online must begin anew
                 log.error("records of notices are gone", partition=partition.index, after=partition.ring.seq)
                 self._end_all(partition, "resume")
-                partition.ring.stand_at(records[0][0] - 1, records[0][1].seq - 1)
+                at, seq = gap.before
+                partition.ring.stand_at(at - 1, seq - 1)
                 continue
             self._dispatch(partition, fresh)
 

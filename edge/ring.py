@@ -30,11 +30,11 @@ class Entry:
 
 
 class Gap(Exception):
-    """Records are missing before the one offered; they must be read from the log, from `offset` on."""
+    """Records are missing before the one at `before`, (offset, seq); the log has them, from `offset` on."""
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, before: tuple[int, int]) -> None:
         super().__init__(f"records from offset {offset} on are missing")
-        self.offset = offset
+        self.offset, self.before = offset, before
 
 
 def names_of(told: Told) -> int:
@@ -72,7 +72,7 @@ class Ring:
             if told.seq <= seq:
                 continue  # told twice: a re-read, or a writer that was silent about what it had written
             if told.seq != seq + 1:
-                raise Gap(self.offset + 1)
+                raise Gap(self.offset + 1, (offset, told.seq))
             seq = told.seq
             fresh.append(Entry(offset, told))
         for entry in fresh:

@@ -32,6 +32,7 @@ from fanbell.streams.rules import RulesKeeper
 logger = structlog.get_logger()
 
 LOOK_EVERY_S: Final = 0.5  # at how far the store is, at new rules and dead letters
+READ_MAX: Final = 1_000  # records read at once on opening; a few MB at most
 MEASURE_EVERY_S: Final = 1.0  # a dozen small questions for each partition
 RETRY_S: Final = 1.0  # after the log could not be read
 RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
@@ -118,14 +119,10 @@ class Clustered:
                     f"notices[{partition}] has no record {position}, but the store was brought so far"
                 )
             self._live.stand_at(partition, position, decode(found[0].value).seq)
-        end = await self._log.end(NOTICES, partition)
-        while self._live.offset(partition) + 1 < end:
-            records = await self._log.read(NOTICES, partition, self._live.offset(partition) + 1, 1_000)
-            if not records:
-                break
+        at = position + 1
+        while records := await self._log.read(NOTICES, partition, at, READ_MAX):
             self._hear(partition, records)
-            if records[-1].offset + 1 >= end:
-                break
+            at = records[-1].offset + 1  # also past repeats, of which nothing is heard
 
     def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)

@@ -1,6 +1,10 @@
 """Forgetting what is old in a log and needed by nobody: by our rule, never by a broker's clock."""
 
+from typing import Final
+
 from fanbell.streams.log import Log
+
+TRIM_EVERY_S: Final = 60.0  # each trim is a few look-ups, and mostly finds nothing
 
 
 async def trim(log: Log, topic: str, partition: int, before_ms: int, at_most: int) -> int:

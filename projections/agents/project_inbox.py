@@ -12,9 +12,8 @@ from fanbell.projections.projector import Projector
 from fanbell.projections.store import Store, StoreFailed
 from fanbell.schemas.topics import NOTICES
 from fanbell.streams.log import Log, LogFailed, Record
-from fanbell.streams.trim import trim
+from fanbell.streams.trim import TRIM_EVERY_S, trim
 
-TRIM_EVERY_S: Final = 60.0  # each trim is a few look-ups, and mostly finds nothing
 FAILURES: Final = (LogFailed, StoreFailed)
 """What passes: the partition waits and is opened anew. Discontinued does not."""
 

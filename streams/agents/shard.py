@@ -12,12 +12,11 @@ from fanbell.schemas.records import Tick
 from fanbell.streams.log import Entry, Log, Record
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
-from fanbell.streams.trim import trim
+from fanbell.streams.trim import TRIM_EVERY_S, trim
 
 logger = structlog.get_logger()
 
 TICK_S: Final = 1.0  # without records for so long, a fold that waits for time is told what time it is
-TRIM_EVERY_S: Final = 60.0  # each trim is a few look-ups, and mostly finds nothing
 COMMIT_S: Final = 1.0  # stage 1 puts out again what is not committed: a second's worth
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from fanbell.edge import hub as hub_module
 from fanbell.edge.backend import Conflict, Trace, Unavailable
+from fanbell.edge.hub import Hub
 from fanbell.infra import cluster as module
 from fanbell.infra.cluster import Clustered, Discontinued
 from fanbell.infra.settings import Settings
+from fanbell.projections.inbox import Inbox
 from fanbell.schemas.codec import encode
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Notice, Told
@@ -300,6 +303,32 @@ async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:
     await until(lambda: backend.stats()["backlog"] == 0)
 
     assert await backend.publish([post("b")]) == ["accepted"]
+
+
+async def test_many_repeats_of_a_worker_that_was_replaced_hold_nobody_up(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More repeats in a row than are read at once are gone past, by a process that opens and by its edge."""
+    monkeypatch.setattr(module, "READ_MAX", 2)
+    monkeypatch.setattr(hub_module, "READ_AT_ONCE", 2)
+    await cluster.backend.change([follow("ben")])
+    await cluster.backend.publish([post(f"a{number}") for number in range(6)])
+    await cluster.workers.fold()
+    home = partition_of("ben", PARTITIONS)
+    repeats = [Entry(record.value, 1) for record in await cluster.log.read(NOTICES, home, 0, 6)]
+    await cluster.log.append(NOTICES, home, repeats)
+    await cluster.backend.publish([post("last")])
+    await cluster.workers.fold()
+
+    async with asyncio.timeout(SOON_S):
+        late = await cluster.another()
+        assert (await shown(late, "ben"))[-1] == "last"
+        inbox = Inbox(late.store, lambda: late.rules)
+        hub = Hub(late, inbox, 1_000, None)
+        await hub.open()
+        await hub.close()
+
+    assert hub.partitions[home].ring.seq == (await late.notices(home, 0, 100))[-1][1].seq
 
 
 async def test_notices_that_were_replaced_under_the_store_are_no_start(cluster: MemoryCluster) -> None:
