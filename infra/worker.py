@@ -102,7 +102,12 @@ def _stages(settings: Settings, connected: Clients, schemas: Registry | None) ->
         "fan_out": lambda: fan_out.stage(log, snapshots, pace),
         "forward": lambda: forward.stage(log, snapshots, pace, schemas),
         "project_inbox": lambda: Stage(
-            "project_inbox", NOTICES, inboxes, project_inbox.attach, project_inbox.FAILURES
+            "project_inbox",
+            NOTICES,
+            inboxes,
+            project_inbox.attach,
+            project_inbox.FAILURES,
+            project_inbox.GATHER_S,
         ),
     }
     return [known[name]() for name in settings.worker_stages]

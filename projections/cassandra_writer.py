@@ -50,8 +50,7 @@ class Writer:
         self._people: dict[str, Person] = {}
         self._shapes: dict[bytes, tuple[str, str, str | None, int | None]] = {}
         self._gathered = Gathered()
-        self._bodies = Gathered()
-        self._traces = Gathered()
+        self._first = Gathered()
         self._exact: dict[str, Exact] = {}
         self._heads: dict[str, bytes] = {}
         # A row lives as long as it may be shown, and is shown as long as its content says: nothing outlives by the
@@ -97,8 +96,8 @@ class Writer:
         self._exact = {}
 
     async def _send(self) -> None:
-        """Bodies first, so that no row shows what is not there."""
-        await asyncio.gather(self._bodies.send(self._cassandra), self._traces.send(self._cassandra))
+        """Bodies first, so that no row shows what is not there; and traces with them."""
+        await self._first.send(self._cassandra)
         await self._gathered.send(self._cassandra)
 
     def _person(self, user: str) -> Person:
@@ -149,7 +148,7 @@ class Writer:
         _, kind, scope, expires_at = self._shape(record.content)
         seq = record.seq
         chunk = seq >> tables.CHUNK_BITS
-        self._bodies.add(
+        self._first.add(
             _CHUNK.pack(4, self.partition, 8, chunk),
             self._heads[tables.PUT_BODY],
             packed_int(self.partition),
@@ -292,7 +291,7 @@ class Writer:
 
     def _trace(self, activity: str, seq: int, heard: int, silenced: dict[str, int]) -> None:
         bucket = tables.trace_bucket_of(activity)
-        self._traces.add(
+        self._first.add(
             _ROUTE.pack(bucket),
             self._heads[tables.PUT_TRACE],
             packed_int(bucket),

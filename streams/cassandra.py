@@ -8,7 +8,7 @@ and the next request finds the servers when they are back.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -31,6 +31,7 @@ PORT: Final = 9042
 IN_FLIGHT_MAX: Final = 128  # requests of one process: enough to keep a server busy, few enough for its queue
 RETRIES_MAX: Final = 2  # one for a replica that just died, one for its neighbour
 CONNECT_S: Final = 5.0
+REPLICAS_CACHED: Final = 20_000  # routing keys: all buckets, and bodies for a while
 RECONNECT_LEAST_S: Final = 0.5
 RECONNECT_MOST_S: Final = 5.0  # a server that is back is used again within this
 
@@ -105,6 +106,9 @@ class Cassandra:
         self._prepared: dict[str, PreparedStatement] = {}
         self._gate = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._gate_of: asyncio.AbstractEventLoop | None = None
+        self._ring: Any = None
+        self._replicas: dict[bytes, Hashable] = {}
+        """By routing key, in the ring as it was then."""
 
     async def close(self) -> None:
         await asyncio.to_thread(self._cluster.shutdown)
@@ -141,6 +145,17 @@ class Cassandra:
         """Run a batch whose rows lie in one Cassandra partition. Raises CassandraFailed."""
         batch.keyspace = self.config.keyspace  # by it and the routing key the driver finds the replicas
         await self._run(batch)
+
+    def replicas(self, routing_key: bytes) -> Hashable:
+        """What is equal for keys whose rows lie on the same servers, as far as the driver knows."""
+        metadata = self._cluster.metadata
+        if metadata.token_map is not self._ring or len(self._replicas) >= REPLICAS_CACHED:
+            self._ring, self._replicas = metadata.token_map, {}
+        found = self._replicas.get(routing_key)
+        if found is None:
+            hosts = metadata.get_replicas(self.config.keyspace, routing_key)
+            found = self._replicas[routing_key] = frozenset(host.endpoint for host in hosts)
+        return found
 
     async def execute_all(self, statements: Iterable[tuple[str, Sequence[Any]]]) -> list[Rows]:
         """`execute` of each, at most IN_FLIGHT_MAX at a time; their answers in this order.

@@ -1,9 +1,10 @@
 """A Cassandra node on this machine."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from fanbell.infra.local.java import jars
 from fanbell.infra.local.process import Node, ask, start
@@ -11,6 +12,15 @@ from fanbell.infra.local.process import Node, ask, start
 START_S: Final = 120.0
 HEAP_MB: Final = 1_024
 BATCH_KIB: Final = 4_096  # of rows that live together: the server's default, 50 KiB, is for those that do not
+Sync = Literal["periodic", "group"]
+SYNC: Final[Mapping[Sync, Mapping[str, str]]] = {
+    "periodic": {"commitlog_sync": "periodic", "commitlog_sync_period": "10s"},
+    "group": {"commitlog_sync": "group", "commitlog_sync_group_window": "2ms"},
+}
+"""When what is acknowledged is on disk: within 10 s, as Cassandra does by itself, or before; a few ms share one sync.
+
+A process that is killed loses nothing either way. A machine that loses its power loses the last seconds, positions as
+well as rows, and they are written again from the log."""
 
 _EXPORTS: Final = (
     "java.base/jdk.internal.misc", "java.base/jdk.internal.ref", "java.base/sun.nio.ch",
@@ -31,11 +41,11 @@ def answers(port: int) -> bool:
     return ask(port, b"\x04\x00\x00\x00\x05\x00\x00\x00\x00")[4:5] == b"\x06"
 
 
-def start_node(data: Path, port: int, storage_port: int) -> Node:
+def start_node(data: Path, port: int, storage_port: int, sync: Sync = "periodic") -> Node:
     """Start the node whose data is below `data`; made there if there is none."""
     data.mkdir(parents=True, exist_ok=True)
     config = data / "cassandra.yaml"
-    config.write_text(json.dumps(_config(data, port, storage_port), indent=1))  # JSON is YAML
+    config.write_text(json.dumps(_config(data, port, storage_port, sync), indent=1))  # JSON is YAML
     logback = data / "logback.xml"
     logback.write_bytes(files("fanbell.infra.local").joinpath("cassandra.logback.xml").read_bytes())
     lib = jars("cassandra")
@@ -52,7 +62,7 @@ def start_node(data: Path, port: int, storage_port: int) -> Node:
     return start("cassandra", port, line, data)
 
 
-def _config(data: Path, port: int, storage_port: int) -> dict[str, object]:
+def _config(data: Path, port: int, storage_port: int, sync: Sync) -> dict[str, object]:
     return {
         "cluster_name": "fanbell local",
         "num_tokens": 1,
@@ -63,9 +73,7 @@ def _config(data: Path, port: int, storage_port: int) -> dict[str, object]:
         "saved_caches_directory": str(data / "saved_caches"),
         "hints_directory": str(data / "hints"),
         "cdc_raw_directory": str(data / "cdc_raw"),
-        # What was acknowledged is on disk, as the guarantee asks; a few ms of commits share one sync.
-        "commitlog_sync": "group",
-        "commitlog_sync_group_window": "2ms",
+        **SYNC[sync],
         "commitlog_disk_access_mode": "legacy",
         "seed_provider": [
             {

@@ -46,10 +46,13 @@ class Cluster(Struct, kw_only=True):
         return f"127.0.0.1:{self.cassandra.port}"
 
 
-def up(data: Path, brokers: int = 1, ports: list[int] | None = None) -> Cluster:
+def up(
+    data: Path, brokers: int = 1, ports: list[int] | None = None, sync: cassandra.Sync = "periodic"
+) -> Cluster:
     """Start all of it in `data` and wait until it answers. Ports of an earlier start are kept.
 
-    `ports`: for each broker two, then Cassandra's two; free ones if not given. Raises Missing, NotStarted, AlreadyUp.
+    `ports`: for each broker two, then Cassandra's two; free ones if not given. `sync`: when what Cassandra
+    acknowledged is on disk (`cassandra.SYNC`). Raises Missing, NotStarted, AlreadyUp.
     """
     check_tools()
     data = data.absolute()
@@ -66,7 +69,7 @@ def up(data: Path, brokers: int = 1, ports: list[int] | None = None) -> Cluster:
         cluster = Cluster(
             brokers=kafka.start_brokers(data / "kafka", pairs),
             controllers=[controller for _, controller in pairs],
-            cassandra=cassandra.start_node(data / "cassandra", ports[-2], ports[-1]),
+            cassandra=cassandra.start_node(data / "cassandra", ports[-2], ports[-1], sync),
             storage_port=ports[-1],
         )
         _write(data, cluster)
@@ -115,8 +118,8 @@ def restart(node: Node) -> Node:
     """Start a server that has ended, or was ended, on its ports and with its data, and wait until it answers."""
     folder = Path(node.data)
     if node.name == "cassandra":
-        port = int(msgspec.json.decode((folder / "cassandra.yaml").read_bytes())["storage_port"])
-        again = cassandra.start_node(folder, node.port, port)
+        config = msgspec.json.decode((folder / "cassandra.yaml").read_bytes())
+        again = cassandra.start_node(folder, node.port, config["storage_port"], config["commitlog_sync"])
         wait(again, cassandra.answers, cassandra.START_S)
     else:
         again = kafka.start_broker(int(node.name.rpartition(" ")[2]), node.port, folder)

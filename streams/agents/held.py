@@ -50,6 +50,7 @@ class Held:
         self._behind = False
         self._failing = False
         self._idle_since = self._looked = time.monotonic()
+        self._took = 0.0
         self._news = asyncio.Event()
         self._go = asyncio.Event()
         self._go.set()
@@ -157,6 +158,7 @@ class Held:
         if self._behind or time.monotonic() - self._looked >= LOOK_S:
             await self._catch_up(part)
         if self._waiting:
+            await self._gather()
             records = [record for some in self._waiting for record in some]
             self._forget()
             await self._advance(part, records)
@@ -168,6 +170,13 @@ class Held:
         if not (self._waiting or self._behind):
             with suppress(TimeoutError):  # a second without news: time for what is due by time
                 await asyncio.wait_for(self._news.wait(), REST_S)
+
+    async def _gather(self) -> None:
+        """Let more be handed over, if the last was taken a moment ago."""
+        wait_s = self._took + self.stage.gather_s - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        self._took = time.monotonic()
 
     async def _catch_up(self, part: Part) -> None:
         self._behind = False

@@ -54,3 +54,5 @@ class Stage(NamedTuple):
     """Given app, topic and partitions, declares the agent that hands batches of the topic to the partitions"""
     failures: tuple[type[Exception], ...]
     """What passes: the part is opened anew, for as long as it takes"""
+    gather_s: float = 0.0
+    """The least time from one taking to the next: where few large writes cost less than many small ones"""

@@ -197,7 +197,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fanbell-chaos-") as folder:
         data = Path(folder) / "cluster"
         try:
-            servers = local.up(data, asked.brokers)
+            servers = local.up(data, asked.brokers, sync="group")
         except (Missing, NotStarted) as error:
             sys.stderr.write(f"chaos: {error}\n")
             return 2

@@ -29,7 +29,7 @@ def own(tmp_path: Path) -> Iterator[local.Cluster]:
     """Servers that this test may do to as it likes."""
     needed()
     folder = tmp_path / "own"
-    made = local.up(folder)
+    made = local.up(folder, sync="group")
     try:
         yield made
     finally:

@@ -72,8 +72,8 @@ class Scene:
         records: list[Record] = await self.log.read("activities", 0, first, len(values))
         return records
 
-    def hold(self) -> Held:
-        stage = Stage("test", "activities", self.make, lambda *_: None, (LogFailed,))
+    def hold(self, gather_s: float = 0.0) -> Held:
+        stage = Stage("test", "activities", self.make, lambda *_: None, (LogFailed,), gather_s)
         return Held(stage, 0, self.done.append, self.full.append, self.broken.append)
 
 
@@ -123,6 +123,37 @@ def test_what_is_handed_over_meanwhile_waits() -> None:
 
         assert scene.taken == [0, 1, 2, 3]
         await one.drop()
+
+    run(scenario)
+
+
+def test_what_comes_soon_after_is_taken_together() -> None:
+    """
+    A stage that gathers takes the first batch at once, and what comes meanwhile together; a pause does not wait for it.
+    """
+
+    async def scenario(scene: Scene) -> None:
+        one = scene.hold(gather_s=3_600.0)
+        await until(lambda: one.open)
+        one.take(await scene.put(b"x"))
+        await until(lambda: scene.taken == [0])
+        one.take(await scene.put(b"x"))
+        one.take(await scene.put(b"x"))
+        await asyncio.sleep(0.01)
+        assert scene.taken == [0]
+
+        await one.pause()
+        assert scene.taken == [0]
+        await one.drop()
+
+        scene.done.clear()
+        other = scene.hold(gather_s=0.05)
+        await until(lambda: other.open)
+        for _ in range(3):
+            other.take(await scene.put(b"x"))
+        await until(lambda: scene.taken[-1] == 5)
+        assert scene.done == [3, 6] or scene.done == [3, 4, 6]
+        await other.drop()
 
     run(scenario)
 
