@@ -1,8 +1,9 @@
 """How many recipients a second hear, from `activities` to `notices` on a real Kafka, against what others do?
 
-100 authors with 100 followers each, 8 partitions, one worker, and all on the same cores. The clock runs from the first
-append until the last notice is readable; who heard of what is compared after it has stopped. Asked: at least 3 times
-(aim 10 times) a plain Kafka Streams that is warm, at least 140 times a bare Faust agent.
+100 authors with 100 followers each, 8 partitions, one worker and two (Kafka Streams has two threads), and all on the
+same cores. The clock runs from the first append until the last notice is readable; who heard of what is compared after
+it has stopped. Asked: at least 3 times (aim 10 times) a plain Kafka Streams that is warm, at least 140 times a bare
+Faust agent.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,23 +61,38 @@ def expected(count: int, run: str) -> Counter[tuple[str, str]]:
     return Counter((f"{run}{n}", user) for n in range(count) for user in followers_of(n % AUTHORS))
 
 
-async def until(holds: Callable[[], Any], process: Process, what: str) -> None:
+async def until(holds: Callable[[], Any], processes: Sequence[Process], what: str) -> None:
     end = time.monotonic() + LIMIT_S
     while not await holds():
-        process.check()
+        for process in processes:
+            process.check()
         if time.monotonic() > end:
             raise RuntimeError(f"not within {LIMIT_S:.0f} s: {what}")
         await asyncio.sleep(0.005)
 
 
+@asynccontextmanager
+async def ends_of(config: KafkaConfig, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Asks for how many records there ever were in `topic`, all partitions together."""
+    places = [TopicPartition(topic, p) for p in range(PARTITIONS)]
+    async with AIOKafkaConsumer(bootstrap_servers=list(config.bootstrap_servers)) as reader:
+
+        async def ends() -> int:
+            return sum((await reader.end_offsets(places)).values())
+
+        yield ends
+
+
 # Fanbell
 
 
-async def ours(made: Cluster, count: int, folder: Path) -> dict[str, Any]:
-    environ = environ_of(made, "ours", worker_stages="route,fan_out", data=str(folder / "worker"))
+async def ours(made: Cluster, count: int, folder: Path, workers: int) -> dict[str, Any]:
+    """Of `workers` processes; each of them folds some of the partitions."""
+    name = f"ours{workers}"
+    environ = environ_of(made, name, worker_stages="route,fan_out")
     fanbell(environ, "topics", "apply")
     fanbell(environ, "store", "apply")
-    config = KafkaConfig(bootstrap_servers=(made.bootstrap,), topic_prefix="ours.")
+    config = KafkaConfig(bootstrap_servers=(made.bootstrap,), topic_prefix=f"{name}.")
     log = await KafkaLog.open(config, PARTITIONS)
     keeper = RulesKeeper(log)
     rules = await keeper.open()
@@ -87,63 +104,64 @@ async def ours(made: Cluster, count: int, folder: Path) -> dict[str, Any]:
         for user in followers_of(author)
     ]
     await log.append_all(batches_of_changes(changes, PARTITIONS, now_ms))
-    process = Process([FANBELL, "worker"], environ, folder / "worker.log")
+    processes = [
+        Process([FANBELL, "worker"], environ | {"FANBELL_DATA": str(folder / one)}, folder / f"{one}.log")
+        for one in (f"{name}-{number}" for number in range(workers))
+    ]
     figures = {}
 
     async def follows_are_in_force() -> bool:
         done = [await log.committed("fanbell.fan_out", ROUTED, p) or 0 for p in range(PARTITIONS)]
         return done == [await log.end(ROUTED, p) for p in range(PARTITIONS)]
 
+    async def all_have_some() -> bool:
+        return all(process.said("partitions_assigned") for process in processes)
+
     try:
-        await until(follows_are_in_force, process, "follows are in force")
+        await until(all_have_some, processes, "each worker has partitions")
+        await until(follows_are_in_force, processes, "follows are in force")
         for run, some in (("warm", max(100, count // 5)), ("timed", count)):
-            seconds, cpu, records = await _ours_once(log, process, some, run)
+            seconds, cpu = await _ours_once(config, log, processes, some, run)
             figures = {
                 "recipients_per_s": round(some * FOLLOWERS / seconds),
                 "cpu_s_per_million": round(cpu / (some * FOLLOWERS) * 1e6, 3),
-                "records": records,
                 "seconds": round(seconds, 3),
             }
     finally:
-        process.end()
+        for process in processes:
+            process.end()
         await log.close()
     return figures
 
 
-async def _ours_once(log: KafkaLog, process: Process, count: int, run: str) -> tuple[float, float, int]:
-    starts = {p: await log.end(NOTICES, p) for p in range(PARTITIONS)}
-    activities = [post(n, run) for n in range(count)]
+async def _ours_once(
+    config: KafkaConfig, log: KafkaLog, processes: Sequence[Process], count: int, run: str
+) -> tuple[float, float]:
+    activities = [post(number, run) for number in range(count)]
     batches = batches_of_activities(activities, PARTITIONS, time.time_ns() // 1_000_000)
-    tail = await log.tail(NOTICES, starts)
-    left, read = count * FOLLOWERS, []
-    clock = Clock(process)
-    clock.start()
-    appending = asyncio.create_task(log.append_all(batches))
-    end = time.monotonic() + LIMIT_S
-    while left > 0:
-        process.check()
-        for records in (await tail.getmany(1.0)).values():
-            for record in records:
-                read.append(record.value)
-                left -= _recipients_in(record.value)
-        if time.monotonic() > end:
-            raise RuntimeError(f"not within {LIMIT_S:.0f} s: {left} recipients are missing")
-    seconds, cpu = clock.stop()
+    starts = {p: await log.end(NOTICES, p) for p in range(PARTITIONS)}
+    clock = Clock(processes)
+    async with ends_of(config, config.topic(NOTICES)) as ends:
+        wanted = await ends() + _packs(count)
+        clock.start()
+        appending = asyncio.create_task(log.append_all(batches))
+
+        async def all_there() -> bool:
+            return await ends() >= wanted
+
+        await until(all_there, processes, f"{_packs(count)} more records in {NOTICES}")
+        seconds, cpu = clock.stop()
     await appending
-    await tail.close()
     told: Counter[tuple[str, str]] = Counter()
-    for value in read:
-        record = decode(value)
-        if isinstance(record, Notice):
-            told.update((content_of(record.content).id, user) for user in record.recipients)
+    for partition, at in starts.items():
+        while records := await log.read(NOTICES, partition, at, 10_000):
+            at = records[-1].offset + 1
+            for record in map(decode, (one.value for one in records)):
+                if isinstance(record, Notice):
+                    told.update((content_of(record.content).id, user) for user in record.recipients)
     if told != expected(count, run):
         raise RuntimeError("somebody did not hear, or twice")
-    return seconds, cpu, len(read)
-
-
-def _recipients_in(value: bytes) -> int:
-    """How many recipients a record of `notices` has: all users here begin alike."""
-    return value.count(b"user-")
+    return seconds, cpu
 
 
 # The peers: each gets a line of JSON for an activity, and writes lines of JSON
@@ -185,7 +203,7 @@ async def _peer_once(
         before = await reader.end_offsets(places)
         batches = _json_batches(writer, count, run)
         wanted = count * FOLLOWERS if not packed else _packs(count)
-        clock = Clock(process)
+        clock = Clock([process])
         clock.start()
         for partition, batch in batches:
             await (await writer.send_batch(batch, into, partition=partition))
@@ -194,7 +212,7 @@ async def _peer_once(
             ends = await reader.end_offsets(places)
             return sum(ends.values()) - sum(before.values()) >= wanted
 
-        await until(all_there, process, f"{wanted} records in {out}")
+        await until(all_there, [process], f"{wanted} records in {out}")
         seconds, cpu = clock.stop()
         told = await _told(reader, before, wanted)
         if told != expected(count, run):
@@ -271,14 +289,17 @@ async def measured(count: int) -> dict[str, Any]:
             folder,
             False,
         )
-        say("Fanbell")
-        mine = await ours(made, count, folder)
-    for who, found in (("fanbell", mine), ("streams", plain), ("streams_packed", packed), ("faust", bare)):
+        say("Fanbell, one worker")
+        one = await ours(made, count, folder, 1)
+        say("Fanbell, two workers")
+        two = await ours(made, count, folder, 2)
+    by_name = {"fanbell": one, "fanbell_two": two, "streams": plain, "streams_packed": packed, "faust": bare}
+    for who, found in by_name.items():
         figures |= {f"{key}_{who}": value for key, value in found.items()}
-    rate = mine["recipients_per_s"]
-    figures["times_streams"] = round(rate / plain["recipients_per_s"], 2)
-    figures["times_streams_packed"] = round(rate / packed["recipients_per_s"], 2)
-    figures["times_faust"] = round(rate / bare["recipients_per_s"], 1)
+    for who, rate in (("", one["recipients_per_s"]), ("_two", two["recipients_per_s"])):
+        figures[f"times_streams{who}"] = round(rate / plain["recipients_per_s"], 2)
+        figures[f"times_streams_packed{who}"] = round(rate / packed["recipients_per_s"], 2)
+        figures[f"times_faust{who}"] = round(rate / bare["recipients_per_s"], 1)
     return figures
 
 

@@ -34,7 +34,7 @@ from fanbell.streams.rules import RulesKeeper
 
 QUESTION: Final = "melcup17 on a cluster: publish to Kafka to frame at the socket, and what can be sustained"
 RATE: Final = 200.0
-WARM: Final = 400
+WARM: Final = 12_000  # activities: a minute, in which two JVMs compile what they run
 LIMIT_S: Final = 300.0
 GROUPS: Final = {"route": ("fanbell.route", ACTIVITIES), "fan_out": ("fanbell.fan_out", ROUTED)}
 

@@ -58,6 +58,11 @@ class Process:
         with log.open("ab") as out:
             self._process = subprocess.Popen(list(line), env=dict(environ), stdout=out, stderr=out)
         self._watched = psutil.Process(self._process.pid)
+        self._log = log
+
+    def said(self, word: str) -> bool:
+        """Whether its log has `word`."""
+        return word in self._log.read_text()
 
     def cpu_s(self) -> float:
         """CPU seconds so far."""
@@ -97,14 +102,17 @@ async def make_topics(bootstrap: str, names: Sequence[str]) -> None:
 
 
 class Clock:
-    """Seconds on the wall and of one process's CPU, from `start` on."""
+    """Seconds on the wall and of some processes' CPU, from `start` on."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, processes: Sequence[Process]) -> None:
+        self._processes = processes
 
     def start(self) -> None:
-        self._cpu, self._wall = self._process.cpu_s(), time.perf_counter()
+        self._cpu, self._wall = self._cpu_s(), time.perf_counter()
 
     def stop(self) -> tuple[float, float]:
         """(wall, CPU)."""
-        return time.perf_counter() - self._wall, self._process.cpu_s() - self._cpu
+        return time.perf_counter() - self._wall, self._cpu_s() - self._cpu
+
+    def _cpu_s(self) -> float:
+        return sum(process.cpu_s() for process in self._processes)
