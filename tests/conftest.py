@@ -15,6 +15,9 @@ from fanbell.infra.logs import Libraries
 from fanbell.streams import replica
 from tests.cluster.servers import shared
 
+# Servers of tests live for minutes: compiled quickly rather than well, they start with half of the CPU.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 _SECONDS: Final[defaultdict[str, float]] = defaultdict(float)
 _TESTS: Final[defaultdict[str, int]] = defaultdict(int)
 _FAULTS: Final[defaultdict[tuple[str, str], Counter[str]]] = defaultdict(Counter)
