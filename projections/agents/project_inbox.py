@@ -47,6 +47,9 @@ class Inboxes:
     async def missing(self) -> list[Record]:
         return await self._projector.missing()
 
+    async def end(self) -> int:
+        return await self._log.end(NOTICES, self._partition)
+
     async def advance(self, records: Sequence[Record]) -> None:
         await self._projector.take(records)
 

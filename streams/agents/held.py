@@ -163,9 +163,7 @@ class Held:
             self._forget()
             await self._advance(part, records)
             self._idle_since = self._looked = time.monotonic()
-        await self._go.wait()
-        with self._moving():
-            await part.rest(time.monotonic() - self._idle_since)
+        await self._rest(part)
         self._news.clear()
         if not (self._waiting or self._behind):
             with suppress(TimeoutError):  # a second without news: time for what is due by time
@@ -179,11 +177,19 @@ class Held:
         self._took = time.monotonic()
 
     async def _catch_up(self, part: Part) -> None:
+        """Up to where the log ends now: under load more has always come, and what is due must have its turn."""
         self._behind = False
         self._looked = time.monotonic()
-        while records := await part.missing():
+        end = await part.end()
+        while part.offset + 1 < end and (records := await part.missing()):
             await self._advance(part, records)
             self._idle_since = time.monotonic()
+            await self._rest(part)
+
+    async def _rest(self, part: Part) -> None:
+        await self._go.wait()
+        with self._moving():
+            await part.rest(time.monotonic() - self._idle_since)
 
     async def _advance(self, part: Part, records: Sequence[Record]) -> None:
         for first in range(0, len(records), AT_ONCE):

@@ -26,12 +26,19 @@ class Part(Protocol):
         """The next records after `offset`, as the log has them; empty at its end."""
         ...
 
+    async def end(self) -> int:
+        """The offset after the last record in the log."""
+        ...
+
     async def advance(self, records: Sequence[Record]) -> None:
         """Take records as they were handed over: drop repeats, read what was skipped; until all is acknowledged."""
         ...
 
     async def rest(self, idle_s: float) -> None:
-        """Called between batches, and once a second without any: `idle_s` since the last. For what is due by time."""
+        """Called between batches, and once a second without any: `idle_s` since the last. For what is due by time.
+
+        While a long log is read, too: what is saved and committed then need not be done again.
+        """
         ...
 
     async def leave(self) -> None:

@@ -58,6 +58,9 @@ class Shard:
     async def missing(self) -> list[Record]:
         return await self.replica.missing()
 
+    async def end(self) -> int:
+        return await self._log.end(self.replica.topic, self.replica.partition)
+
     async def advance(self, records: Sequence[Record]) -> None:
         await self.replica.advance(records)
 

@@ -20,6 +20,7 @@ class Part:
         self.gate.set()
         self.offset = -1
         self.left = 0
+        self.rested: list[int] = []
 
     async def open(self) -> None:
         self.offset = self.taken[-1] if self.taken else -1
@@ -40,8 +41,11 @@ class Part:
                 self.offset = record.offset
                 self.taken.append(record.offset)
 
+    async def end(self) -> int:
+        return await self.log.end("activities", 0)
+
     async def rest(self, idle_s: float) -> None:
-        """Nothing is due."""
+        self.rested.append(self.offset)
 
     async def leave(self) -> None:
         self.left += 1
@@ -104,6 +108,36 @@ def test_it_is_brought_to_the_end_of_the_log() -> None:
 
         assert scene.taken == list(range(25))
         assert scene.done[-1] == 25
+        await one.drop()
+
+    run(scenario)
+
+
+def test_a_log_that_never_ends_is_opened_all_the_same() -> None:
+    """
+    Where more has come whenever it looks, a partition is open once it is where the log ended when it began to look, and
+    what is due by time has its turn between what is read.
+    """
+
+    async def scenario(scene: Scene) -> None:
+        class Growing(Part):
+            async def missing(self) -> Sequence[Record]:
+                await scene.put(*[b"x"] * 10)
+                return await super().missing()
+
+        def make(partition: int) -> Any:
+            scene.parts.append(Growing(scene.log, scene.taken))
+            return scene.parts[-1]
+
+        await scene.put(*[b"x"] * 25)
+        scene.make = make  # type: ignore[method-assign]
+        one = scene.hold()
+        await until(lambda: one.open)
+        assert len(scene.taken) == 30
+        assert scene.parts[0].rested[:3] == [9, 19, 29]
+
+        one.look()
+        await until(lambda: scene.parts[0].rested[-1] > 29)
         await one.drop()
 
     run(scenario)
