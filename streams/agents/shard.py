@@ -18,6 +18,9 @@ logger = structlog.get_logger()
 
 TICK_S: Final = 1.0  # without records for so long, a fold that waits for time is told what time it is
 COMMIT_S: Final = 1.0  # stage 1 puts out again what is not committed: a second's worth
+COMMIT_AGAIN_S: Final = (
+    86_400.0  # though nothing came: a broker forgets after 7 days (`offsets.retention.minutes`)
+)
 
 
 class Pace(NamedTuple):
@@ -42,6 +45,7 @@ class Shard:
         self.replica = replica
         self._log, self._pace = log, pace
         self._committed = -1
+        """Offset of the last record that the log knows to be done"""
         self._committed_at = self._saved_at = self._trimmed_at = time.monotonic()
         self._ticked = -1
         """Offset of the last tick appended"""
@@ -53,7 +57,9 @@ class Shard:
 
     async def open(self) -> None:
         await self.replica.open()
-        self._committed = self.replica.offset
+        # Asked, for it may be ahead of the snapshot, and is not to be taken back; or have been forgotten.
+        committed = await self._log.committed(self.replica.group, self.replica.topic, self.replica.partition)
+        self._committed = -1 if committed is None else committed - 1
 
     async def missing(self) -> list[Record]:
         return await self.replica.missing()
@@ -66,7 +72,8 @@ class Shard:
 
     async def rest(self, idle_s: float) -> None:
         now = time.monotonic()
-        if self.offset > self._committed and now - self._committed_at >= COMMIT_S:
+        due_s = COMMIT_S if self.offset > self._committed else COMMIT_AGAIN_S
+        if self.offset >= max(self._committed, 0) and now - self._committed_at >= due_s:
             await self._commit()
         await self._save_if_due(now)
         if self._pace.ticks and idle_s >= TICK_S:

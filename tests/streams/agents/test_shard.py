@@ -14,6 +14,7 @@ from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry
 from fanbell.streams.log_memory import MemoryLog
 from fanbell.streams.replica import Replica
+from fanbell.streams.snapshots import Snapshots
 from fanbell.streams.snapshots_memory import MemorySnapshots
 
 pytestmark = pytest.mark.anyio
@@ -25,11 +26,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def opened(log: MemoryLog, pace: Pace) -> Shard:
-    """A shard of stage 1 at the end of the log."""
-    replica = Replica(
-        ACTIVITIES, 0, log, MemorySnapshots(), lambda: Route(0, 1), lambda data: Route.load(0, 1, data)
-    )
+async def opened(log: MemoryLog, pace: Pace, snapshots: Snapshots | None = None) -> Shard:
+    """A shard of stage 1, at its snapshot."""
+    kept = MemorySnapshots() if snapshots is None else snapshots
+    replica = Replica(ACTIVITIES, 0, log, kept, lambda: Route(0, 1), lambda data: Route.load(0, 1, data))
     made = Shard(replica, log, pace)
     await made.open()
     return made
@@ -82,3 +82,61 @@ async def test_everything_is_kept_unless_told_otherwise(
 
     assert made.replica.previous > 0
     assert await log.start(ACTIVITIES, 0) == 0
+
+
+async def test_what_kafka_forgot_is_committed_anew(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where a group's offset has expired, the next worker commits where it stands though nothing has come: else the whole
+    partition would count as not done, and publishers be told that there is too much.
+    """
+    monkeypatch.setattr(shard, "COMMIT_S", 0.0)
+    snapshots = MemorySnapshots()
+    made = await opened(log, Pace(snapshot_records=1), snapshots)
+    await take(made, log, 3)
+    assert await log.committed(made.replica.group, ACTIVITIES, 0) == 4
+    log._committed.clear()
+
+    again = await opened(log, Pace(), snapshots)
+    await again.rest(0.0)
+
+    assert await log.committed(again.replica.group, ACTIVITIES, 0) == 4
+
+
+async def test_a_commit_is_repeated_before_it_is_forgotten(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose partition is idle commits again now and then: brokers forget what is not renewed."""
+    monkeypatch.setattr(shard, "COMMIT_S", 0.0)
+    made = await opened(log, Pace())
+    await take(made, log, 3)
+    log._committed.clear()
+
+    await made.rest(0.0)
+    assert await log.committed(made.replica.group, ACTIVITIES, 0) is None
+    monkeypatch.setattr(shard, "COMMIT_AGAIN_S", 0.0)
+    await made.rest(0.0)
+
+    assert await log.committed(made.replica.group, ACTIVITIES, 0) == 4
+
+
+async def test_nothing_is_taken_back_by_a_commit(log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a worker reads on from its snapshot to where the one before it ended, that one's commit stands."""
+    monkeypatch.setattr(shard, "COMMIT_S", 0.0)
+    monkeypatch.setattr(shard, "COMMIT_AGAIN_S", 0.0)
+    snapshots = MemorySnapshots()
+    made = await opened(log, Pace(snapshot_records=1), snapshots)
+    await take(made, log, 3)
+    await made.rest(0.0)
+    made._pace = Pace()
+    await take(made, log, 3)
+    assert await log.committed(made.replica.group, ACTIVITIES, 0) == 7
+
+    again = await opened(log, Pace(), snapshots)
+    assert again.offset == 3
+    await again.rest(0.0)
+    await again.advance((await again.missing())[:1])
+    await again.rest(0.0)
+    assert await log.committed(again.replica.group, ACTIVITIES, 0) == 7
+
+    await take(again, log, 1)
+    assert await log.committed(again.replica.group, ACTIVITIES, 0) == 8
