@@ -46,7 +46,9 @@ class Shard:
         self._log, self._pace = log, pace
         self._committed = -1
         """Offset of the last record that the log knows to be done"""
-        self._committed_at = self._saved_at = self._trimmed_at = time.monotonic()
+        self._committed_at = self._saved_at = self._tried_at = self._trimmed_at = time.monotonic()
+        self._tried = -1
+        """Offset of the last snapshot that was to be kept, whether it was or not"""
         self._ticked = -1
         """Offset of the last tick appended"""
         self._saving: asyncio.Task[None] | None = None
@@ -126,9 +128,9 @@ class Shard:
                 return
             self._saving.result()
             self._saving = None
-        records = self.offset - self.replica.saved
+        records = self.offset - max(self.replica.saved, self._tried)
         if records >= self._pace.snapshot_records or (
-            records and now - self._saved_at >= self._pace.snapshot_s
+            self.offset > self.replica.saved and now - self._tried_at >= self._pace.snapshot_s
         ):
             if Shard._dumping:
                 return  # at the next rest: one at a time, for each takes the memory of another state
@@ -154,8 +156,9 @@ class Shard:
     async def _keep(self, snapshot: Any) -> None:
         try:
             await self.replica.keep(snapshot)
+            self._saved_at = time.monotonic()
         except SnapshotFailed as error:
             logger.warning(
                 "snapshot_failed", stage=snapshot.stage, partition=snapshot.partition, error=str(error)
             )
-        self._saved_at = time.monotonic()
+        self._tried, self._tried_at = snapshot.offset, time.monotonic()

@@ -1,8 +1,10 @@
 """`streams/agents/shard.py`: what a worker does for a replica by time."""
 
 import asyncio
+import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Activity, Rules
@@ -14,7 +16,7 @@ from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry
 from fanbell.streams.log_memory import MemoryLog
 from fanbell.streams.replica import Replica
-from fanbell.streams.snapshots import Snapshots
+from fanbell.streams.snapshots import Snapshot, SnapshotFailed, Snapshots
 from fanbell.streams.snapshots_memory import MemorySnapshots
 
 pytestmark = pytest.mark.anyio
@@ -140,3 +142,46 @@ async def test_nothing_is_taken_back_by_a_commit(log: MemoryLog, monkeypatch: py
 
     await take(again, log, 1)
     assert await log.committed(again.replica.group, ACTIVITIES, 0) == 8
+
+
+class Failing(MemorySnapshots):
+    """Saves nothing."""
+
+    tries = 0
+
+    async def save(self, snapshot: Snapshot) -> None:
+        self.tries += 1
+        raise SnapshotFailed("no room")
+
+
+async def test_a_snapshot_that_fails_does_not_make_the_one_before_it_younger(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While saving fails, the age that is shown grows, and saving is tried again no sooner than it would be due."""
+    now = time.monotonic()
+    monkeypatch.setattr(shard.time, "monotonic", lambda: now)
+    snapshots = Failing()
+    made = await opened(log, Pace(snapshot_s=60.0), snapshots)
+    with capture_logs():
+        for waited_s in (61.0, 30.0, 31.0):
+            now += waited_s
+            await take(made, log, 1)
+
+    assert snapshots.tries == 2
+    assert made.numbers()["snapshot_age_s"] == pytest.approx(122.0)
+
+    monkeypatch.setattr(Failing, "save", MemorySnapshots.save)
+    now += 61.0
+    await take(made, log, 1)
+    assert made.numbers()["snapshot_age_s"] == 0.0
+
+
+async def test_a_snapshot_that_failed_is_not_tried_at_once_again(log: MemoryLog) -> None:
+    """Due by records, a snapshot that fails is made anew only after as many records again."""
+    snapshots = Failing()
+    made = await opened(log, Pace(snapshot_records=10, snapshot_s=1e9), snapshots)
+    with capture_logs():
+        for _ in range(25):
+            await take(made, log, 1)
+
+    assert snapshots.tries == 2
