@@ -4,9 +4,9 @@ from typing import Any
 
 from fanbell.schemas.topics import ROUTED
 from fanbell.streams.agents.part import Stage
-from fanbell.streams.agents.shard import Pace, Shard
+from fanbell.streams.agents.shard import FAILURES, Pace, Shard
 from fanbell.streams.core.fan_out import FanOut
-from fanbell.streams.log import Log, LogFailed
+from fanbell.streams.log import Log
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshots
 
@@ -28,4 +28,4 @@ def stage(log: Log, snapshots: Snapshots, pace: Pace) -> Stage:
         )  # fmt: skip
         return Shard(replica, log, pace)
 
-    return Stage("fan_out", ROUTED, make, attach, (LogFailed,))
+    return Stage("fan_out", ROUTED, make, attach, FAILURES)

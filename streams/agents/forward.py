@@ -4,10 +4,10 @@ from typing import Any
 
 from fanbell.schemas.topics import CHANGES
 from fanbell.streams.agents.part import Stage
-from fanbell.streams.agents.shard import Pace, Shard
+from fanbell.streams.agents.shard import FAILURES, Pace, Shard
 from fanbell.streams.core.forward import Forwarding
 from fanbell.streams.framed import Framed
-from fanbell.streams.log import Log, LogFailed
+from fanbell.streams.log import Log
 from fanbell.streams.registry import Registry
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshots
@@ -35,4 +35,4 @@ def stage(log: Log, snapshots: Snapshots, pace: Pace, registry: Registry | None 
         )  # fmt: skip
         return Shard(replica, log, pace)
 
-    return Stage("forward", CHANGES, make, attach, (LogFailed,))
+    return Stage("forward", CHANGES, make, attach, FAILURES)

@@ -9,7 +9,7 @@ import structlog
 
 from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Tick
-from fanbell.streams.log import Entry, Log, Record
+from fanbell.streams.log import Entry, Log, LogFailed, Record
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 from fanbell.streams.trim import TRIM_EVERY_S, trim
@@ -21,6 +21,8 @@ COMMIT_S: Final = 1.0  # stage 1 puts out again what is not committed: a second'
 COMMIT_AGAIN_S: Final = (
     86_400.0  # though nothing came: a broker forgets after 7 days (`offsets.retention.minutes`)
 )
+FAILURES: Final = (LogFailed, SnapshotFailed)
+"""What passes: the partition waits and is opened anew. LogShort does not."""
 
 
 class Pace(NamedTuple):
@@ -36,7 +38,7 @@ class Pace(NamedTuple):
 
 
 class Shard:
-    """The port is `part.Part`. Raises LogFailed where the log did, and whatever the fold raises."""
+    """The port is `part.Part`. Raises `FAILURES` where log or snapshots did, and whatever the fold raises."""
 
     _dumping: ClassVar[bool] = False
     """Whether one of this process's is making its snapshot"""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,7 +10,8 @@ from structlog.testing import capture_logs
 from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Activity, Rules
 from fanbell.schemas.topics import ACTIVITIES
-from fanbell.streams.agents import shard
+from fanbell.streams.agents import fan_out, forward, held, route, shard
+from fanbell.streams.agents.held import Held
 from fanbell.streams.agents.shard import Pace, Shard
 from fanbell.streams.core.kinds import default_source
 from fanbell.streams.core.route import Route
@@ -18,6 +20,7 @@ from fanbell.streams.log_memory import MemoryLog
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed, Snapshots
 from fanbell.streams.snapshots_memory import MemorySnapshots
+from tests.streams.agents.test_held import until
 
 pytestmark = pytest.mark.anyio
 OLD_MS = 1_000
@@ -185,3 +188,32 @@ async def test_a_snapshot_that_failed_is_not_tried_at_once_again(log: MemoryLog)
             await take(made, log, 1)
 
     assert snapshots.tries == 2
+
+
+class Away(MemorySnapshots):
+    """Cannot be asked the first three times."""
+
+    asked = 0
+
+    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+        self.asked += 1
+        if self.asked <= 3:
+            raise SnapshotFailed("nobody answers")
+        return await super().candidates(stage, partition)
+
+
+@pytest.mark.parametrize("agent", [route, fan_out, forward])
+async def test_snapshots_that_are_away_are_waited_for(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition taken over while Cassandra is away waits for its snapshots, and ends no worker."""
+    monkeypatch.setattr(held, "BACKOFF_S", 0.001)
+    snapshots, broken = Away(), list[BaseException]()
+    stage = agent.stage(MemoryLog(1), snapshots, Pace())
+    one = Held(stage, 0, lambda _: None, lambda _: None, broken.append)
+    with capture_logs() as told:
+        async with asyncio.timeout(10):
+            await until(lambda: one.open or one.ended)
+    await one.drop()
+
+    assert broken == []
+    assert snapshots.asked == 4
+    assert [line["event"] for line in told if line["log_level"] == "warning"] == ["partition_failing"]
