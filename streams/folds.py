@@ -152,7 +152,7 @@ class Folds:
         batches are whole, so all of `notices` is).
         """
         for replica in self.replicas:
-            await trim(self.log, replica.topic, replica.partition, before_ms, replica.previous + 1)
+            await trim(self.log, replica.topic, replica.partition, before_ms, await replica.needed())
         for partition in range(self.partitions):
             end = await self.log.end(NOTICES, partition)
             # Its last record tells where it stands.

@@ -63,8 +63,6 @@ class Replica(Generic[F]):
         """Of the last record applied."""
         self.saved = -1
         """Offset of the newest snapshot."""
-        self.previous = -1
-        """Offset of the one before it: nothing from there on may be trimmed."""
         self.dead_letters = 0
         """Appended to `dead` since it was opened, repeats after a crash included; a number to show, no state."""
         self._log, self._snapshots, self._load = log, snapshots, load
@@ -76,7 +74,7 @@ class Replica(Generic[F]):
         """Offset up to which outputs are acknowledged, when `advance` is what applies records."""
 
     async def open(self, all_out: bool = False) -> None:
-        """Take the newest good snapshot and learn what is out already. Raises LogShort, LogFailed.
+        """Take the newest good snapshot and learn what is out already. Raises LogShort, LogFailed, SnapshotFailed.
 
         `all_out`: whatever is in the log has had its outputs acknowledged (they are appended in one transaction).
         """
@@ -87,7 +85,7 @@ class Replica(Generic[F]):
         ]
         # After the snapshots: another owner may have gone on and saved one since an end that was asked for before.
         end = await self._log.end(self.topic, self.partition)
-        for number, snapshot in enumerate(kept):
+        for snapshot in kept:
             if snapshot.offset >= end:
                 raise LogShort(
                     f"{self.topic}[{self.partition}] ends at {end}, but a snapshot was taken at {snapshot.offset}: "
@@ -100,15 +98,16 @@ class Replica(Generic[F]):
                 logger.warning("snapshot_refused", **where, error=repr(error))
                 continue
             self.offset = self.saved = snapshot.offset
-            self.previous = kept[number + 1].offset if number + 1 < len(kept) else -1
             break
-        await self._check_start()
+        await self._check_start(opening=True)
         self._acknowledged = self.offset
         self._silent = (end - 1, EVERYTHING) if all_out else await self._out_already()
 
-    async def _check_start(self) -> None:
+    async def _check_start(self, opening: bool = False) -> None:
         start = await self._log.start(self.topic, self.partition)
         if start > self.offset + 1:
+            if opening:
+                await self._kept()  # raises where there may be a newer one that cannot be asked for now
             raise LogShort(
                 f"{self.topic}[{self.partition}] begins at {start}, but the state stands at {self.offset}: "
                 "records between them are gone; restore the snapshots or the log"
@@ -204,7 +203,17 @@ class Replica(Generic[F]):
     async def keep(self, snapshot: Snapshot) -> None:
         """Keep what `snapshot` returned; the stream may go on meanwhile. Raises SnapshotFailed."""
         await self._snapshots.save(snapshot)
-        self.previous, self.saved = self.saved, snapshot.offset
+        self.saved = snapshot.offset
+
+    async def needed(self) -> int:
+        """The offset below which the log may be trimmed: up to the older of two snapshots that are kept, whoever saved
+        them. Raises SnapshotFailed.
+        """
+        kept = await self._kept()
+        return kept[1] + 1 if len(kept) > 1 else 0
+
+    async def _kept(self) -> list[int]:
+        return await self._snapshots.offsets(self.fold.stage, self.partition, self._log.identity)
 
     def _check_acknowledged(self) -> None:
         if self._advancing:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class SnapshotFailed(Exception):
-    """A snapshot could not be saved or dropped. A replica may go on: those kept before are still kept."""
+    """A snapshot could not be saved, asked for or dropped. A replica that is open may go on: what was kept still is."""
 
 
 class Snapshot(Struct, frozen=True, gc=False):
@@ -32,6 +32,13 @@ class Snapshots(Protocol):
         """What is kept and whole, the one saved last first.
 
         Torn, damaged or newer ones are left out, with a warning.
+        """
+        ...
+
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        """Where those of the log `identity` stand that whoever opens the partition finds, the highest first.
+
+        Not opened for this: one may turn out to be damaged. Raises SnapshotFailed if it cannot be known now.
         """
         ...
 

@@ -95,6 +95,10 @@ class CassandraSnapshots:
         except CassandraFailed as error:
             raise _failed(error) from error
 
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        found = await self.manifests(stage, partition)
+        return sorted({one.offset for one in found if one.identity == identity}, reverse=True)
+
     async def load(self, stage: str, partition: int, manifest: Manifest) -> Snapshot | None:
         """The snapshot of `manifest`; None, with a warning, if it is not whole. Raises SnapshotFailed."""
         try:

@@ -27,6 +27,7 @@ KEPT: Final = 2  # per stage and partition: should the newest turn out damaged, 
 _MAGIC: Final = b"FANBELLS"
 _LEAD: Final = struct.Struct("<8sHI")
 _DIGEST_BYTES: Final = 16
+_HEAD_BYTES: Final = 4096  # holds lead and header: names and numbers
 _NAME: Final = re.compile(r"([a-z0-9_]+)\.(\d{5})\.(\d{12})\.snapshot")
 _TEMPORARY: Final = ".writing"
 
@@ -83,9 +84,25 @@ class FolderSnapshots:
             try:
                 found.append(_read(path, stage, partition))
             except (Unusable, OSError) as error:
-                log.warning("a snapshot was left out", path=str(path), reason=str(error))
-                self._unusable.add(path)
+                self._left_out(path, error)
         return found
+
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        """As the port says; only heads are read, and what was found unusable before is left out."""
+        found = set()
+        for path in self._files(stage, partition):
+            if path in self._unusable:
+                continue
+            try:
+                with path.open("rb") as file:
+                    head = file.read(_HEAD_BYTES)
+                header = _header(head, _state_at(head), stage, partition)
+            except (Unusable, OSError) as error:
+                self._left_out(path, error)
+                continue
+            if header.identity == identity:
+                found.add(header.offset)
+        return sorted(found, reverse=True)
 
     async def drop(self, stage: str, partition: int) -> None:
         try:
@@ -94,6 +111,10 @@ class FolderSnapshots:
             _sync_folder(self.path)
         except OSError as error:
             raise _failed(self.path, error) from error
+
+    def _left_out(self, path: Path, error: Exception) -> None:
+        log.warning("a snapshot was left out", path=str(path), reason=str(error))
+        self._unusable.add(path)
 
     def _files(self, stage: str, partition: int) -> list[Path]:
         """The files of one stage and partition, the one saved last first."""
@@ -151,6 +172,17 @@ def _sync_folder(path: Path) -> None:
 
 def _read(path: Path, stage: str, partition: int) -> Snapshot:
     data = memoryview(path.read_bytes())
+    state_at = _state_at(data)
+    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
+        raise Unusable("torn or damaged: it does not match its checksum")
+    header = _header(body, state_at, stage, partition)
+    state = bytes(body[state_at:])
+    return Snapshot(stage, partition, header.offset, header.fold_version, header.identity, state)
+
+
+def _state_at(data: bytes | memoryview) -> int:
+    """Where in `data`, a file or its beginning, the header ends and the state begins. Raises Unusable."""
     if len(data) < _LEAD.size + _DIGEST_BYTES:
         raise Unusable(f"torn: it has {len(data)} bytes")
     magic, version, header_bytes = _LEAD.unpack_from(data)
@@ -158,18 +190,17 @@ def _read(path: Path, stage: str, partition: int) -> Snapshot:
         raise Unusable("not a snapshot")
     if version > FORMAT:
         raise Unusable(f"format {version}; this version of Fanbell knows {FORMAT} and older")
-    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    if blake2b(body, digest_size=_DIGEST_BYTES).digest() != digest:
-        raise Unusable("torn or damaged: it does not match its checksum")
-    state_at = _LEAD.size + header_bytes
+    return _LEAD.size + int(header_bytes)
+
+
+def _header(data: bytes | memoryview, state_at: int, stage: str, partition: int) -> _Header:
     try:
-        header = msgspec.json.decode(body[_LEAD.size : state_at], type=_Header)
+        header = msgspec.json.decode(data[_LEAD.size : state_at], type=_Header)
     except msgspec.MsgspecError as error:
         raise Unusable(f"its header makes no sense: {error}") from error
     if (header.stage, header.partition) != (stage, partition):
         raise Unusable(f"foreign: it is of {header.stage}, partition {header.partition}")
-    state = bytes(body[state_at:])
-    return Snapshot(stage, partition, header.offset, header.fold_version, header.identity, state)
+    return header
 
 
 def _failed(path: Path, error: OSError) -> SnapshotFailed:

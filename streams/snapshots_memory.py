@@ -32,6 +32,10 @@ class MemorySnapshots:
         await self.pause("candidates", stage, partition)
         return list(self._kept.get((stage, partition), []))
 
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        kept = self._kept.get((stage, partition), [])
+        return sorted({snapshot.offset for snapshot in kept if snapshot.identity == identity}, reverse=True)
+
     async def drop(self, stage: str, partition: int) -> None:
         await self.pause("drop", stage, partition)
         self._kept.pop((stage, partition), None)

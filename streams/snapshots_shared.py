@@ -24,18 +24,18 @@ class SharedSnapshots:
         self._one_at_a_time = asyncio.Lock()
 
     async def save(self, snapshot: Snapshot) -> None:
-        """As the port says; raises SnapshotFailed if it could not be shared, whether there is a copy or not."""
+        """As the port says; raises SnapshotFailed if it could not be shared, and then makes no copy."""
+        await self._shared.save(snapshot)
         try:
             await self._aside(self._local.save(snapshot))
         except SnapshotFailed as error:
             log.warning("no local copy of a snapshot", reason=str(error))
-        await self._shared.save(snapshot)
 
     async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
         """As the port says; what is here to the last byte is not fetched.
 
         Where the shared ones cannot be asked, those that are here will do: they are older at worst, and the log has
-        what came since, or says that it has not. Raises SnapshotFailed if there are none.
+        what came since, or `offsets` says that it is not known. Raises SnapshotFailed if there are none.
         """
         here = await self._aside(self._local.candidates(stage, partition))
         try:
@@ -46,6 +46,10 @@ class SharedSnapshots:
             log.warning("only local snapshots", stage=stage, partition=partition, reason=str(error))
             found = []
         return _merged([*found, *here])
+
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        """As the port says: of the shared ones, for a copy goes with its machine."""
+        return await self._shared.offsets(stage, partition, identity)
 
     async def drop(self, stage: str, partition: int) -> None:
         await self._aside(self._local.drop(stage, partition))

@@ -122,7 +122,13 @@ class Shard:
     async def _trim(self) -> None:
         """Never past the older of two snapshots that are kept: whoever opens the partition begins there."""
         replica, before_ms = self.replica, int(time.time() * 1000) - self._pace.log_keep_ms
-        await trim(self._log, replica.topic, replica.partition, before_ms, replica.previous + 1)
+        try:
+            needed = await replica.needed()
+        except SnapshotFailed as error:
+            where = {"stage": replica.fold.stage, "partition": replica.partition}
+            logger.warning("log_not_trimmed", **where, error=str(error), then="tried again later")
+            return
+        await trim(self._log, replica.topic, replica.partition, before_ms, needed)
 
     async def _save_if_due(self, now: float) -> None:
         if self._saving is not None:

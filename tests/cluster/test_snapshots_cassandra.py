@@ -118,8 +118,8 @@ async def test_without_the_shared_ones_the_local_do(
     cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where Cassandra cannot be asked, local snapshots are candidates; with none of those it is an error."""
-    shared = CassandraSnapshots(cassandra, "w")
-    some, none = SharedSnapshots(MemorySnapshots(), shared), SharedSnapshots(MemorySnapshots(), shared)
+    shared, copies = CassandraSnapshots(cassandra, "w"), MemorySnapshots()
+    some, none = SharedSnapshots(copies, shared), SharedSnapshots(MemorySnapshots(), shared)
     await some.save(at(10))
 
     async def away(*_: object) -> list[tuple[object, ...]]:
@@ -130,7 +130,23 @@ async def test_without_the_shared_ones_the_local_do(
     with pytest.raises(SnapshotFailed):
         await none.candidates("fan_out", 3)
     with pytest.raises(SnapshotFailed):
+        await some.offsets("fan_out", 3, "a1")
+    with pytest.raises(SnapshotFailed):
         await some.save(at(20))
+    assert await copies.candidates("fan_out", 3) == [at(10)], "what nobody else has is not taken for saved"
+
+
+async def test_only_what_is_shared_counts(cassandra: Cassandra) -> None:
+    """Copies of this machine's that are not shared, as from before Cassandra was restored, stand nowhere for others."""
+    copies = MemorySnapshots()
+    for offset in (30, 40):
+        await copies.save(at(offset))
+    here = SharedSnapshots(copies, CassandraSnapshots(cassandra, "w"))
+    await here.save(at(10))
+    await CassandraSnapshots(cassandra, "x").save(at(10))
+    await CassandraSnapshots(cassandra, "x").save(at(5))
+
+    assert await here.offsets("fan_out", 3, "a1") == [10, 5]
 
 
 async def test_a_large_state_lets_the_event_loop_go_on(cassandra: Cassandra) -> None:

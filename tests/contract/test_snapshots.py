@@ -130,3 +130,15 @@ async def test_dropping_twice(snapshots: Snapshots) -> None:
     await snapshots.save(at(6))
 
     assert await snapshots.candidates("fan_out", 3) == [at(6)]
+
+
+async def test_the_offsets_of_what_is_kept(snapshots: Snapshots) -> None:
+    """Where the snapshots of one log stand is told without opening them, the highest first."""
+    assert await snapshots.offsets("fan_out", 3, "a1b2") == []
+    await snapshots.save(at(1_000, identity="old"))
+    await snapshots.save(at(10))
+    await snapshots.save(at(20))
+    await snapshots.save(at(40, partition=4))
+
+    assert await snapshots.offsets("fan_out", 3, "a1b2") == [20, 10]
+    assert await snapshots.offsets("fan_out", 4, "a1b2") == [40]

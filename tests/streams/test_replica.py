@@ -14,6 +14,7 @@ from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, LogFailed
 from fanbell.streams.log_memory import MemoryLog, Moment
 from fanbell.streams.replica import LogShort, Replica, Unacknowledged, append
+from fanbell.streams.snapshots import SnapshotFailed
 from fanbell.streams.snapshots_memory import MemorySnapshots
 from fanbell.streams.snapshots_memory import Moment as SnapshotMoment
 from tests.streams.two_folds import FIRST, SECOND, two_known
@@ -226,6 +227,41 @@ def test_what_was_trimmed_away_is_no_hole() -> None:
 
         with pytest.raises(LogShort, match="begins at 4, but the state stands at 0"):
             await replica.advance(await log.read(ACTIVITIES, 0, 5, 9))
+
+    run(scenario())
+
+
+class FarSnapshots(MemorySnapshots):
+    """Has what this machine has; those that others saved cannot be asked while `away`."""
+
+    away = True
+
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        if self.away:
+            raise SnapshotFailed("nobody answers")
+        return await super().offsets(stage, partition, identity)
+
+
+def test_a_log_that_begins_after_the_snapshot_is_short_only_if_there_is_no_newer_one() -> None:
+    """
+    While it cannot be known whether a newer snapshot reaches the log, opening fails as one that may be tried again.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = MemoryLog(), FarSnapshots()
+        await filled(log)
+        replica = route(log, snapshots)
+        await replica.open()
+        await replica.advance(await replica.missing())
+        await replica.save()
+        await log.append(ACTIVITIES, 0, [Entry(encode(Tick(NOW_MS)), NOW_MS)] * 5)
+        await log.trim(ACTIVITIES, 0, 4)
+
+        with pytest.raises(SnapshotFailed):
+            await route(log, snapshots).open()
+        snapshots.away = False
+        with pytest.raises(LogShort, match="begins at 4, but the state stands at 0"):
+            await route(log, snapshots).open()
 
     run(scenario())
 

@@ -143,6 +143,25 @@ async def test_a_damaged_one_does_not_count_as_kept(folder: Path) -> None:
     assert len(files(folder)) == 2
 
 
+async def test_damaged_ones_do_not_count(folder: Path) -> None:
+    """A file whose head makes no sense, or that was found damaged when it was opened, is not said to stand anywhere."""
+    for offset in (10, 20):
+        await FolderSnapshots(folder).save(at(offset))
+    snapshots = FolderSnapshots(folder)
+    files(folder)[0].write_bytes(files(folder)[0].read_bytes()[:-1])
+    assert await snapshots.offsets("fan_out", 3, "a1b2") == [20, 10]
+    with capture_logs() as told:
+        await snapshots.candidates("fan_out", 3)
+        assert await snapshots.offsets("fan_out", 3, "a1b2") == [10]
+        files(folder)[1].write_bytes(b"torn")
+        assert await snapshots.offsets("fan_out", 3, "a1b2") == []
+
+    assert [line["reason"] for line in told] == [
+        "torn or damaged: it does not match its checksum",
+        "torn: it has 4 bytes",
+    ]
+
+
 async def test_what_a_crash_left_is_swept_up(folder: Path) -> None:
     """A file that was being written when the process died is no candidate, and goes on the next start."""
     await FolderSnapshots(folder).save(at(10))

@@ -71,8 +71,37 @@ async def test_old_records_are_forgotten_up_to_the_older_snapshot(
     await take(made, log, 3)
     await made.rest(0.0)
 
-    assert made.replica.previous == older
     assert await log.start(ACTIVITIES, 0) == older + 1
+
+
+class Copies(MemorySnapshots):
+    """Finds here what others do not find, and cannot ask those while `away`."""
+
+    away = False
+
+    async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
+        if self.away:
+            raise SnapshotFailed("nobody answers")
+        return []
+
+
+async def test_what_others_find_no_snapshot_of_is_kept(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is needed from where the snapshots that all share stand, whatever a shard was opened from or saved."""
+    monkeypatch.setattr(shard, "TRIM_EVERY_S", 0.0)
+    snapshots = Copies()
+    made = await opened(log, Pace(snapshot_records=1, log_keep_ms=3_600_000), snapshots)
+    for _ in range(3):
+        await take(made, log, 3)
+    again = await opened(log, Pace(snapshot_records=1, log_keep_ms=3_600_000), snapshots)
+    await take(again, log, 3)
+    snapshots.away = True
+    with capture_logs() as told:
+        await again.rest(0.0)
+
+    assert await log.start(ACTIVITIES, 0) == 0
+    assert [line["event"] for line in told] == ["log_not_trimmed"]
 
 
 async def test_everything_is_kept_unless_told_otherwise(
@@ -85,7 +114,7 @@ async def test_everything_is_kept_unless_told_otherwise(
     for _ in range(3):
         await take(made, log, 3)
 
-    assert made.replica.previous > 0
+    assert await made.replica.needed() > 0
     assert await log.start(ACTIVITIES, 0) == 0
 
 
