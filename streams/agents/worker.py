@@ -6,7 +6,7 @@ batch is committed.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from typing import Any, Final, cast
 
 import structlog
@@ -25,6 +25,7 @@ PAUSE_S: Final = (
     3.0  # for a batch under way at a rebalance: the others wait for us, within their session timeout
 )
 LEAVE_S: Final = 20.0  # for the last snapshots of a worker that is told to stop
+FOLDS_MORE: Final = "who takes over folds a little more"
 
 
 class Membership(Struct, frozen=True):
@@ -52,6 +53,8 @@ class Partitions:
         self.stage, self.topic = stage, topic
         self.held: dict[int, Held] = {}
         self._consumer, self._broken = consumer, broken
+        self._leaving = False
+        """From then on nothing is begun, whatever the group gives out."""
 
     def take(self, batch: Batch) -> None:
         """What was fetched of a partition; of one that is not held any more, nothing."""
@@ -64,32 +67,56 @@ class Partitions:
         if partition in self.held:
             self.held[partition].look()
 
-    async def pause(self, seconds: float) -> None:
-        """Let every batch under way be finished; a partition that takes longer is dropped, its outcome open."""
+    async def pause(self, seconds: float, for_good: bool = False) -> None:
+        """Let every batch under way be finished; a partition that takes longer is dropped, its outcome open.
+
+        `for_good`: what is assigned afterwards is for others, and nothing goes on.
+        """
+        self._leaving = self._leaving or for_good
         pausing = {asyncio.create_task(held.pause()): number for number, held in self.held.items()}
         if pausing:
             _, late = await asyncio.wait(pausing, timeout=seconds)
             for task in late:
                 task.cancel()
                 number = pausing[task]
-                logger.warning("batch_cut_off", stage=self.stage.name, partition=number, waited_s=seconds)
-                await self.held.pop(number).drop()
+                if number in self.held:  # unless another pause has dropped it
+                    logger.warning("batch_cut_off", stage=self.stage.name, partition=number, waited_s=seconds)
+                    await self.held.pop(number).drop()
 
     async def assign(self, numbers: Iterable[int]) -> None:
         """Hold these and no others. What was paused and stays goes on where it stood."""
         wanted = set(numbers)
-        for number in self.held.keys() - wanted:
-            await self.held.pop(number).drop()
-        for number in sorted(wanted):
+        if not self._leaving:
+            await self._keep_only(wanted)
+        for number in () if self._leaving else sorted(wanted):  # asked again: dropping takes a moment
             if number in self.held and not self.held[number].ended:
                 self.held[number].resume()
             else:
                 self.held[number] = self._hold(number)
 
     async def leave(self) -> None:
-        """Save what is paused, and let it go."""
-        await asyncio.gather(*(held.leave() for held in self.held.values()))
-        await self.assign(())
+        """Save what is paused, each partition by itself, and let it go."""
+        try:
+            await _all(self._save(number, held) for number, held in self.held.items())
+        finally:
+            await self.drop()
+
+    async def drop(self) -> None:
+        """End at once what is held; nothing is begun any more."""
+        self._leaving = True
+        await self._keep_only(set())
+
+    async def _save(self, number: int, held: Held) -> None:
+        try:
+            await held.leave()
+        except self.stage.failures as error:
+            where = {"stage": self.stage.name, "partition": number}
+            logger.warning("left_without_saving", **where, error=repr(error), then=FOLDS_MORE)
+
+    async def _keep_only(self, wanted: Set[int]) -> None:
+        for number in self.held.keys() - wanted:
+            if (held := self.held.pop(number, None)) is not None:
+                await held.drop()
 
     def _hold(self, number: int) -> Held:
         tp = TP(self.topic, number)
@@ -178,7 +205,7 @@ class Worker:
         return consumer.highwater(tp) if tp in consumer.assignment() else None
 
     async def _on_revoked(self, app: Any, revoked: set[TP], **_: Any) -> None:
-        await asyncio.gather(*(partitions.pause(PAUSE_S) for partitions in self.partitions))
+        await _all(partitions.pause(PAUSE_S) for partitions in self.partitions)
         await self._consumer.commit()
 
     async def _on_assigned(self, app: Any, assigned: set[TP], **_: Any) -> None:
@@ -199,23 +226,30 @@ class Worker:
         """Finish, save, commit: so that who takes over begins where this ends."""
         try:
             async with asyncio.timeout(LEAVE_S):
-                await asyncio.gather(*(partitions.pause(PAUSE_S) for partitions in self.partitions))
+                await _all(partitions.pause(PAUSE_S, for_good=True) for partitions in self.partitions)
                 await self._consumer.commit()
-                await asyncio.gather(*(partitions.leave() for partitions in self.partitions))
+                await _all(partitions.leave() for partitions in self.partitions)
         except TimeoutError:
-            logger.warning("left_without_saving", waited_s=LEAVE_S, then="who takes over folds a little more")
+            logger.warning("left_without_saving", waited_s=LEAVE_S, then=FOLDS_MORE)
 
     async def _end(self, ends: Sequence[asyncio.Future[Any]]) -> None:
         for end in ends:
             if end is not self._failed:
                 end.cancel()
         for partitions in self.partitions:
-            await partitions.assign(())
+            await partitions.drop()
         try:
             async with asyncio.timeout(LEAVE_S):
                 await self._app.stop()
         except TimeoutError:
             logger.warning("group_not_left", waited_s=LEAVE_S, then="its session times out")
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """Each to its end, side by side; then raise what the first one that failed did."""
+    for one in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(one, BaseException):
+            raise one
 
 
 def _app(kafka: KafkaConfig, membership: Membership) -> Application:
