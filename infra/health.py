@@ -20,7 +20,7 @@ TOTAL: Final = "_total"  # names that end so only grow, from 0 when what they ar
 MEANINGS: Final = {
     "open": "1 once the partition is read up to where the log was, 0 before and while log or store fail",
     "offset": "last record whose effects are acknowledged",
-    "end": "offset after the last record of the partition, as the last fetch told",
+    "end": "offset after the last record of the partition, as last seen",
     "lag_records": "records that are in the partition and not done yet",
     "waiting_bytes": "fetched and not taken yet",
     "snapshot_age_s": "since a snapshot was kept, or since the partition was opened",

@@ -25,6 +25,7 @@ REST_S: Final = 1.0
 LOOK_S: Final = (
     5.0  # without a batch for so long, the log is asked itself: a fetch that stalled must not stop anybody
 )
+END_S: Final = 2.0  # while records come, the log is asked so often how far it goes: for lag, as it is shown
 BACKOFF_S: Final = 0.1  # after the first failure; doubled with each that follows at once
 BACKOFF_MAX_S: Final = 5.0
 
@@ -51,6 +52,9 @@ class Held:
         self._failing = False
         self._idle_since = self._looked = time.monotonic()
         self._took = 0.0
+        self._end: int | None = None
+        """The offset after the last record, as the log said"""
+        self._asked = 0.0
         self._news = asyncio.Event()
         self._go = asyncio.Event()
         self._go.set()
@@ -106,9 +110,15 @@ class Held:
         await asyncio.wait([self._task])
         self._forget()
 
-    def numbers(self) -> dict[str, float]:
+    def numbers(self, fetched: int | None = None) -> dict[str, float]:
+        """What to show of it. `fetched`: the offset after the last record, as a fetch has told."""
         shown = {"open": float(self.open), "waiting_bytes": float(self._waiting_bytes)}
-        return shown if self.part is None else shown | {"offset": self.part.offset} | self.part.numbers()
+        if self.part is None:
+            return shown
+        offset = self.part.offset
+        end = max(offset + 1, self._end or 0, fetched or 0)
+        lag = {"offset": float(offset), "end": float(end), "lag_records": float(end - 1 - offset)}
+        return shown | lag | self.part.numbers()
 
     def _forget(self) -> None:
         self._waiting.clear()
@@ -180,13 +190,20 @@ class Held:
         """Up to where the log ends now: under load more has always come, and what is due must have its turn."""
         self._behind = False
         self._looked = time.monotonic()
-        end = await part.end()
+        end = await self._ask_end(part)
         while part.offset + 1 < end and (records := await part.missing()):
             await self._advance(part, records)
             self._idle_since = time.monotonic()
             await self._rest(part)
 
+    async def _ask_end(self, part: Part) -> int:
+        self._asked = time.monotonic()
+        self._end = await part.end()
+        return self._end
+
     async def _rest(self, part: Part) -> None:
+        if self._asked < self._idle_since and time.monotonic() - self._asked >= END_S:
+            await self._ask_end(part)
         await self._go.wait()
         with self._moving():
             await part.rest(time.monotonic() - self._idle_since)

@@ -188,11 +188,8 @@ class Worker:
         shown = {}
         for partitions in self.partitions:
             for number, held in sorted(partitions.held.items()):
-                one = held.numbers()
-                end = self._end_of(TP(partitions.topic, number))
-                if end is not None and "offset" in one:
-                    one |= {"end": end, "lag_records": max(0.0, end - 1 - one["offset"])}
-                shown[partitions.stage.name, number] = one
+                fetched = self._end_of(TP(partitions.topic, number))
+                shown[partitions.stage.name, number] = held.numbers(fetched)
         return shown
 
     @property

@@ -21,6 +21,7 @@ class Part:
         self.offset = -1
         self.left = 0
         self.rested: list[int] = []
+        self.ended = 0
 
     async def open(self) -> None:
         self.offset = self.taken[-1] if self.taken else -1
@@ -42,6 +43,7 @@ class Part:
                 self.taken.append(record.offset)
 
     async def end(self) -> int:
+        self.ended += 1
         return await self.log.end("activities", 0)
 
     async def rest(self, idle_s: float) -> None:
@@ -302,6 +304,38 @@ def test_dropping_cuts_off_what_is_under_way() -> None:
         await one.drop()
 
         assert (scene.done, scene.broken, one.open) == ([], [], False)
+
+    run(scenario)
+
+
+def test_how_far_behind_it_is_comes_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A partition that is full is not fetched, and one that reads the log passes what was fetched: the log itself is asked
+    how far it goes, at most once in a while, and what a fetch has told since counts too.
+    """
+    monkeypatch.setattr(held, "LOOK_S", 1e9)
+    monkeypatch.setattr(held, "END_S", 0.0)
+
+    async def scenario(scene: Scene) -> None:
+        await scene.put(b"x", b"x")
+        one = scene.hold()
+        assert "lag_records" not in one.numbers()
+        await until(lambda: one.open)
+        assert (one.numbers()["end"], one.numbers()["lag_records"]) == (2.0, 0.0)
+
+        third = await scene.put(b"x")
+        await scene.put(*[b"x"] * 7)
+        one.take(third)
+        await until(lambda: one.numbers()["end"] == 10.0)
+        assert one.numbers()["lag_records"] == 7.0
+        assert one.numbers(fetched=12)["lag_records"] == 9.0
+        assert one.numbers(fetched=1)["lag_records"] == 7.0
+
+        asked = scene.parts[0].ended
+        one._news.set()
+        await until(lambda: not one._news.is_set())
+        assert scene.parts[0].ended == asked, "nothing came, and nobody was asked"
+        await one.drop()
 
     run(scenario)
 
