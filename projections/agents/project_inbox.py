@@ -61,6 +61,9 @@ class Inboxes:
             before_ms = int(time.time() * 1000) - self._log_keep_ms
             await trim(self._log, NOTICES, self._partition, before_ms, self._projector.position)
 
+    def hurry(self) -> None:
+        """Nothing: what rest does is short."""
+
     async def leave(self) -> None:
         """Nothing: the store has rows and position already."""
 

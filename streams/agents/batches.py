@@ -44,7 +44,7 @@ FETCH_WAIT_MS: Final = (
     500  # a broker holds back an answer for so long; a partition that got room is asked for after it
 )
 COMMIT_S: Final = (
-    10.0  # a commit that takes longer has failed: a rebalance must not wait for a broker that is away
+    3.0  # a commit that takes longer has failed: a rebalance must not wait for a broker that is away
 )
 
 

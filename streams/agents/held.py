@@ -44,6 +44,8 @@ class Held:
         self.stage, self.partition = stage, partition
         self.part: Part | None = None
         """None while it is not open."""
+        self._made: Part | None = None
+        """The same, also while it is being opened"""
         self._done, self._full, self._broken = done, full, broken
         self._waiting: deque[Sequence[Record]] = deque()
         self._waiting_bytes = 0
@@ -92,6 +94,8 @@ class Held:
         """Finish what is under way, then keep still; what waits is forgotten."""
         self._go.clear()
         self._forget()
+        if self._made is not None and not self._still.is_set():
+            self._made.hurry()
         await self._still.wait()
 
     def resume(self) -> None:
@@ -136,7 +140,7 @@ class Held:
     async def _run(self) -> None:
         delay_s = BACKOFF_S
         while True:
-            part = self.stage.make(self.partition)
+            part = self._made = self.stage.make(self.partition)
             try:
                 await self._open(part)
                 while True:

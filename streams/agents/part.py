@@ -41,6 +41,10 @@ class Part(Protocol):
         """
         ...
 
+    def hurry(self) -> None:
+        """Called when others wait for it to be at rest: what `rest` is at and can as well do later is broken off."""
+        ...
+
     async def leave(self) -> None:
         """Called before it is given up in good order, at rest: what makes it quick to open elsewhere."""
         ...

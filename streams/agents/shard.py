@@ -54,6 +54,8 @@ class Shard:
         self._ticked = -1
         """Offset of the last tick appended"""
         self._saving: asyncio.Task[None] | None = None
+        self._hurried = False
+        """Whether others wait for this to be at rest"""
 
     @property
     def offset(self) -> int:
@@ -75,6 +77,7 @@ class Shard:
         await self.replica.advance(records)
 
     async def rest(self, idle_s: float) -> None:
+        self._hurried = False
         now = time.monotonic()
         due_s = COMMIT_S if self.offset > self._committed else COMMIT_AGAIN_S
         if self.offset >= max(self._committed, 0) and now - self._committed_at >= due_s:
@@ -86,8 +89,13 @@ class Shard:
             self._trimmed_at = now
             await self._trim()
 
+    def hurry(self) -> None:
+        """A snapshot that is being made is broken off: it may take longer than a rebalance waits, and is made anew."""
+        self._hurried = True
+
     async def leave(self) -> None:
         """Commit, and keep a snapshot. A snapshot that fails is warned of: the one before it serves too."""
+        self._hurried = False
         await self._commit()
         if self._saving is not None:
             await self._saving
@@ -151,7 +159,10 @@ class Shard:
                 self._saving = asyncio.create_task(self._keep(snapshot))
 
     async def _snapshot(self) -> Snapshot | None:
-        """The state as it stands. The other partitions go on meanwhile; this one is at rest."""
+        """The state as it stands; None if that is kept already, or was broken off.
+
+        The other partitions go on meanwhile; this one is at rest.
+        """
         steps = self.replica.snapshot_steps()
         while True:
             try:
@@ -159,6 +170,8 @@ class Shard:
             except StopIteration as end:
                 snapshot: Snapshot | None = end.value
                 return snapshot
+            if self._hurried:
+                return None
             await asyncio.sleep(0)
 
     async def _keep(self, snapshot: Any) -> None:

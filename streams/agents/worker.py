@@ -24,6 +24,9 @@ logger = structlog.get_logger()
 PAUSE_S: Final = (
     3.0  # for a batch under way at a rebalance: the others wait for us, within their session timeout
 )
+REBALANCE_S: Final = (
+    10.0  # at least so long the group waits for a worker that pauses and commits: 6 s, then cut off
+)
 LEAVE_S: Final = 20.0  # for the last snapshots of a worker that is told to stop
 FOLDS_MORE: Final = "who takes over folds a little more"
 
@@ -257,7 +260,7 @@ def _app(kafka: KafkaConfig, membership: Membership) -> Application:
         processing_guarantee="at_least_once",
         broker_session_timeout=membership.session_timeout_s,
         broker_heartbeat_interval=membership.session_timeout_s / 4,
-        broker_rebalance_timeout=max(10.0, membership.session_timeout_s),
+        broker_rebalance_timeout=max(REBALANCE_S, membership.session_timeout_s),
         broker_commit_interval=membership.commit_every_s,
         broker_max_poll_records=None,
         key_serializer="raw",

@@ -49,6 +49,9 @@ class Part:
     async def rest(self, idle_s: float) -> None:
         self.rested.append(self.offset)
 
+    def hurry(self) -> None:
+        """Nothing takes long."""
+
     async def leave(self) -> None:
         self.left += 1
 

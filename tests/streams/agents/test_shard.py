@@ -12,9 +12,11 @@ from fanbell.schemas.records import Activity, Rules
 from fanbell.schemas.topics import ACTIVITIES
 from fanbell.streams.agents import fan_out, forward, held, route, shard
 from fanbell.streams.agents.held import Held
-from fanbell.streams.agents.shard import Pace, Shard
+from fanbell.streams.agents.part import Stage
+from fanbell.streams.agents.shard import FAILURES, Pace, Shard
 from fanbell.streams.core.kinds import default_source
 from fanbell.streams.core.route import Route
+from fanbell.streams.core.slices import Steps
 from fanbell.streams.log import Entry
 from fanbell.streams.log_memory import MemoryLog
 from fanbell.streams.replica import Replica
@@ -217,6 +219,47 @@ async def test_a_snapshot_that_failed_is_not_tried_at_once_again(log: MemoryLog)
             await take(made, log, 1)
 
     assert snapshots.tries == 2
+
+
+async def test_a_rebalance_does_not_wait_for_a_snapshot(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot under way when the partition is to pause is broken off, and made when it goes on, or leaves."""
+    snapshots, steps = MemorySnapshots(), 0
+    made = await opened(log, Pace(snapshot_records=1), snapshots)
+    await made.advance(await made.missing())
+    dumping, endless = made.replica.fold.dumping, True
+
+    def slow() -> Steps[bytes]:
+        nonlocal steps
+        while endless:
+            steps += 1
+            yield
+        return (yield from dumping())
+
+    monkeypatch.setattr(made.replica.fold, "dumping", slow)
+    one = Held(Stage("test", ACTIVITIES, lambda _: made, lambda *_: None, FAILURES), 0, *[lambda _: None] * 3)
+    await until(lambda: steps > 2)
+    async with asyncio.timeout(10):
+        await one.pause()
+    before = steps
+    await asyncio.sleep(0.01)
+    assert steps == before
+    assert await snapshots.candidates("route", 0) == []
+
+    one.resume()
+    await until(lambda: steps > before)
+    async with asyncio.timeout(10):
+        await one.pause()
+    before = steps
+    leaving = asyncio.create_task(one.leave())
+    await until(lambda: steps > before)
+    await one.pause()  # as another rebalance asks for, while it leaves
+    endless = False
+    await leaving
+    await one.drop()
+
+    assert [kept.offset for kept in await snapshots.candidates("route", 0)] == [made.offset]
 
 
 class Away(MemorySnapshots):

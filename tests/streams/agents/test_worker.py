@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from fanbell.streams.agents.batches import COMMIT_S
 from fanbell.streams.agents.part import Stage
-from fanbell.streams.agents.worker import Partitions
+from fanbell.streams.agents.worker import PAUSE_S, REBALANCE_S, Partitions
 from fanbell.streams.log import Entry, LogFailed
 from fanbell.streams.log_memory import MemoryLog
 from tests.streams.agents.test_held import Part, until
@@ -96,6 +97,13 @@ def test_who_leaves_takes_nothing_on() -> None:
         assert scene.broken == []
 
     run(scenario)
+
+
+def test_a_rebalance_ends_within_its_time() -> None:
+    """
+    Pausing and committing together take less than the group waits for: else it goes on without this worker.
+    """
+    assert PAUSE_S + COMMIT_S < REBALANCE_S
 
 
 def test_a_batch_that_takes_long_is_cut_off_once() -> None:
