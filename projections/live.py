@@ -3,6 +3,8 @@
 For processes that hear `notices` sooner than the projection writes it down (the edge and the API of a cluster): what
 they tell live and what they read agree, however far the projection is behind. A position of the store is learned
 first, rows are read later, so a record that is held here may be in the rows already: `Row.changed_seq` shows it.
+For the same reason a reader takes what is held before it asks the store: what is let go of while the store answers may
+not be in the answer. What is heard meanwhile is left for the next read, or its end might be read without its beginning.
 """
 
 from bisect import insort
@@ -106,12 +108,13 @@ class Live:
         return {index: len(place.records) for index, place in enumerate(self._partitions)}
 
     def _later(self, user: str) -> Sequence[Told]:
+        """What is held for the user now, whatever is heard or let go of afterwards."""
         place = self._partitions[partition_of(user, len(self._partitions))]
         if place.gap_until >= 0:
             raise StoreFailed(
                 "inboxes are too far behind to be shown: the projection stands still; try again later"
             )
-        return place.by_user.get(user, ())
+        return tuple(place.by_user.get(user, ()))
 
     # The port
 
@@ -123,8 +126,8 @@ class Live:
         return {index: place.offset for index, place in enumerate(self._partitions) if place.offset >= 0}
 
     async def rows(self, user: str) -> list[Row]:
-        rows = await self._store.rows(user)
         later = self._later(user)
+        rows = await self._store.rows(user)
         return _rows_after(rows, later, self._keep, self._keep_age_ms) if later else rows
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
@@ -150,16 +153,18 @@ class Live:
         return [row for row in await self.rows(user) if row.changed_seq > seq]
 
     async def preferences(self, user: str) -> list[Preference]:
+        later = self._later(user)
         found = await self._store.preferences(user)
-        for change in map(meaning.change_of, _wishes(self._later(user))):
+        for change in map(meaning.change_of, _wishes(later)):
             if change.user == user and (wished := meaning.preferences_of(change)) is not None:
                 found = wished
         return found
 
     async def profiles(self, users: Sequence[str]) -> dict[str, Profile]:
+        later = {user: self._later(user) for user in users}
         found = await self._store.profiles(users)
-        for user in users:
-            for change in map(meaning.change_of, _wishes(self._later(user))):
+        for user, records in later.items():
+            for change in map(meaning.change_of, _wishes(records)):
                 if change.user == user and (profile := meaning.profile_of(change)) is not None:
                     found[user] = profile
         return found

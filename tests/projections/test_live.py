@@ -1,7 +1,7 @@
 """`projections/live.py`: what is read agrees with what was heard, however far the store is behind."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from fanbell.projections import live as module
 from fanbell.projections.live import Live
-from fanbell.projections.store import Store, StoreFailed
+from fanbell.projections.store import Profile, Row, Store, StoreFailed
 from fanbell.projections.store_memory import MemoryStore
-from fanbell.schemas.records import Told, Update
-from tests.projections.told import NAMES, histories, notice, retraction
+from fanbell.schemas.records import Preference, Told, Update
+from tests.projections.told import NAMES, histories, notice, retraction, wish
 
 NOW_MS = 3_000
 
@@ -117,6 +117,96 @@ def test_what_is_projected_already_pushes_nothing_out() -> None:
     live.hear(0, placed(history[2:]))
 
     run(_sees(live, [5, 2]))
+
+
+class OvertakenStore(MemoryStore):
+    """A store whose answers are those of before the projection went on, and are there only after this is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on: list[Callable[[], Awaitable[None]]] = []
+
+    async def _overtaken(self) -> None:
+        if self.goes_on:
+            await self.goes_on.pop()()
+
+    async def rows(self, user: str) -> list[Row]:
+        found = await super().rows(user)
+        await self._overtaken()
+        return found
+
+    async def preferences(self, user: str) -> list[Preference]:
+        found = await super().preferences(user)
+        await self._overtaken()
+        return found
+
+    async def profiles(self, users: Sequence[str]) -> dict[str, Profile]:
+        found = await super().profiles(users)
+        await self._overtaken()
+        return found
+
+    async def listed(self, user: str, what: str, after: str | None, limit: int) -> list[str]:
+        found = await super().listed(user, what, after, limit)
+        await self._overtaken()
+        return found
+
+
+PREFERS = Preference("like", "inbox", "*", "off")
+OVERTAKEN: dict[str, tuple[Told, Callable[[Store], Awaitable[object]]]] = {
+    "rows": (notice(1, ["ben"]), lambda store: store.rows("ben")),
+    "preferences": (
+        wish(1, "preferences", "ben", preferences=[PREFERS]),
+        lambda store: store.preferences("ben"),
+    ),
+    "profiles": (wish(1, "profile", "ben", name="Ben"), lambda store: store.profiles(["ben"])),
+    "lists": (wish(1, "follow", "ben", "ana"), lambda store: store.listed("ben", "follows", None, 10)),
+}
+
+
+@pytest.mark.parametrize("what", OVERTAKEN)
+def test_what_is_projected_while_the_store_is_read_is_in_what_was_read(what: str) -> None:
+    """
+    A record that was heard, and that the store gets between its answer and ours, is not missed.
+    """
+    told, ask = OVERTAKEN[what]
+
+    async def story() -> None:
+        store = OvertakenStore()
+        live = Live(store, 1, 200, None)
+        live.hear(0, placed([told]))
+
+        async def goes_on() -> None:
+            await apply(store, [told])
+            live.projected({0: 1})
+
+        store.goes_on.append(goes_on)
+        found = await ask(live)
+
+        assert found
+        assert found == await ask(store)
+        assert live.held() == {0: 0}
+
+    run(story())
+
+
+def test_what_is_heard_while_the_store_is_read_leaves_no_hole() -> None:
+    """
+    Of two records heard meanwhile, of which the store got one, neither is read without the other.
+    """
+
+    async def story() -> None:
+        store = OvertakenStore()
+        live = Live(store, 1, 200, None)
+
+        async def goes_on() -> None:
+            live.hear(0, placed([notice(1, ["ben"]), notice(2, ["ben"])]))
+            live.projected({0: 1})
+
+        store.goes_on.append(goes_on)
+
+        assert await live.rows("ben") == []
+
+    run(story())
 
 
 def test_a_hole_is_no_silence() -> None:
