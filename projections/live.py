@@ -7,9 +7,11 @@ For the same reason a reader takes what is held before it asks the store: what i
 not be in the answer. What is heard meanwhile is left for the next read, or its end might be read without its beginning.
 """
 
+import asyncio
 from bisect import insort
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,8 +21,15 @@ from fanbell.projections.store import Body, Profile, Row, Store, StoreFailed, Tr
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Mark, Notice, Preference, Retraction, Told, Update, Wish
 
-NAMES_MAX: Final = 2_000_000
-"""Recipients of all records held for one partition, about 200 bytes each: minutes of a projection that stands still."""
+HELD_BYTES_MAX: Final = 400_000_000
+"""Of all partitions together, by the estimates below: two million names, which is minutes of a projection that stands
+still, in a process that has a gigabyte."""
+RECORD_BYTES: Final = 400  # a record without its names and content, as tracemalloc has it
+NAME_BYTES: Final = (
+    175  # a name, its place in the record, and its list in the index; held once more it takes 95
+)
+LET_GO_BYTES: Final = 1_000_000  # between two turns of the event loop: 5,000 names, a millisecond
+_BYTES: Final = attrgetter("bytes")
 
 
 class _Partition:
@@ -30,37 +39,53 @@ class _Partition:
         self.offset = -1
         """Of the last record heard."""
         self.seq = 0
+        self.position = -1
+        """The store has everything up to there."""
         self.records: deque[tuple[int, Told]] = deque()
-        self.by_user: defaultdict[str, deque[Told]] = defaultdict(deque)
-        self.names = 0
+        self.by_user: dict[str, list[Told]] = {}
+        self.bytes = 0
         self.gap_until = -1
         """Offset that the store must have reached before rows can be read: records up to it were let go."""
 
-    def hold(self, offset: int, told: Told) -> None:
+    def hold(self, offset: int, told: Told) -> int:
+        """Keep it; the bytes that it takes."""
         self.offset, self.seq = offset, told.seq
         self.records.append((offset, told))
         for user in concerned(told):
-            self.by_user[user].append(told)
-            self.names += 1
-        while self.names > NAMES_MAX:
-            self.gap_until = self._let_go()
+            held = self.by_user.get(user)
+            if held is None:
+                self.by_user[user] = [told]  # most have no more; a list of one takes a tenth of a deque
+            else:
+                held.append(told)
+        size = _bytes_of(told)
+        self.bytes += size
+        return size
 
-    def until(self, position: int) -> None:
+    def reached(self, position: int) -> None:
         """The store has everything up to there."""
-        while self.records and self.records[0][0] <= position:
-            self._let_go()
+        self.position = position
         if position >= self.gap_until:
             self.gap_until = -1
 
-    def _let_go(self) -> int:
+    @property
+    def has_projected(self) -> bool:
+        """Whether it holds what the store has."""
+        return bool(self.records) and self.records[0][0] <= self.position
+
+    def let_go(self) -> int:
+        """Of the oldest record; the bytes that it took."""
         offset, told = self.records.popleft()
         for user in concerned(told):
             held = self.by_user[user]
-            held.popleft()
-            self.names -= 1
-            if not held:
+            if len(held) == 1:
                 del self.by_user[user]
-        return offset
+            else:
+                del held[0]
+        if offset > self.position:
+            self.gap_until = offset
+        size = _bytes_of(told)
+        self.bytes -= size
+        return size
 
 
 class Live:
@@ -70,6 +95,7 @@ class Live:
         self._store = store
         self._keep, self._keep_age_ms = keep, keep_age_ms
         self._partitions = [_Partition() for _ in range(partitions)]
+        self._bytes = 0
 
     def stand_at(self, partition: int, offset: int, seq: int) -> None:
         """Begin after the record (offset, seq), up to which the store has everything."""
@@ -90,18 +116,34 @@ class Live:
                 raise StoreFailed(
                     f"notices[{partition}]: record {offset} has seq {told.seq}, but the last one heard has {place.seq}"
                 )
-            place.hold(offset, told)
+            self._bytes += place.hold(offset, told)
             fresh.append((offset, told))
+            while self._bytes > HELD_BYTES_MAX:
+                self._bytes -= max(self._partitions, key=_BYTES).let_go()
         return fresh
 
-    def projected(self, positions: Mapping[int, int]) -> None:
-        """Let go of what the store has by now."""
+    async def projected(self, positions: Mapping[int, int]) -> None:
+        """Let go of what the store has by now; others get their turn meanwhile."""
+        let_go = 0
         for partition, position in positions.items():
-            self._partitions[partition].until(position)
+            place = self._partitions[partition]
+            place.reached(position)
+            while place.has_projected:
+                size = place.let_go()
+                self._bytes -= size
+                let_go += size
+                if let_go > LET_GO_BYTES:
+                    let_go = 0
+                    await asyncio.sleep(0)
 
     def offset(self, partition: int) -> int:
         """Of the last record heard."""
         return self._partitions[partition].offset
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory is taken by what the store does not have yet."""
+        return self._bytes
 
     def held(self) -> dict[int, int]:
         """How many records the store does not have yet, by partition."""
@@ -203,6 +245,20 @@ def concerned(told: Told) -> Iterable[str]:
         change = meaning.change_of(told)
         return (change.user,) if change.object is None else (change.user, change.object)
     return ()
+
+
+def _bytes_of(told: Told) -> int:
+    """What holding it takes, about."""
+    names, carried = 1, b""
+    if isinstance(told, Notice | Update):
+        names, carried = len(told.recipients), told.content
+    elif isinstance(told, Retraction):
+        names = len(told.recipients)
+    elif isinstance(told, Mark):
+        names += len(told.ids)
+    elif isinstance(told, Wish):
+        carried = told.change
+    return RECORD_BYTES + NAME_BYTES * names + len(carried)
 
 
 def _wishes(records: Iterable[Told]) -> Iterable[Wish]:

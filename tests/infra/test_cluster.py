@@ -110,6 +110,34 @@ async def test_it_is_told_and_shown_before_it_is_projected(cluster: MemoryCluste
     ]
 
 
+async def test_others_get_their_turn_while_much_is_heard(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much of `notices` comes at once, it is heard in slices, and a request is answered in between."""
+    monkeypatch.setattr(module, "HEAR_BYTES", 1)
+    turns = [0]
+    heard_at: list[int] = []
+
+    async def others() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    await cluster.backend.change([follow("ben")])
+    cluster.backend.listen(lambda *_: heard_at.append(turns[0]))
+    task = asyncio.create_task(others())
+    await cluster.backend.publish([post(f"a{number}") for number in range(20)])
+    await cluster.workers.fold()
+
+    async def all_heard() -> bool:
+        return len(await shown(cluster.backend, "ben")) == 20
+
+    await until(all_heard)
+    task.cancel()
+
+    assert len(heard_at) == len(set(heard_at)) >= 20
+
+
 async def test_an_id_is_used_once(cluster: MemoryCluster) -> None:
     """The same again is a duplicate, another body a conflict, and neither enters the log."""
     await cluster.backend.publish([post("a1")])

@@ -1,6 +1,7 @@
 """`projections/live.py`: what is read agrees with what was heard, however far the store is behind."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from fanbell.projections import live as module
 from fanbell.projections.live import Live
 from fanbell.projections.store import Profile, Row, Store, StoreFailed
 from fanbell.projections.store_memory import MemoryStore
+from fanbell.schemas.codec import decode, encode
+from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Preference, Told, Update
 from tests.projections.told import NAMES, histories, notice, retraction, wish
 
@@ -73,7 +76,7 @@ def test_reads_are_those_of_a_store_that_has_everything(
         live.hear(0, placed(history[known:]))
         assert await everything(live, NAMES) == await everything(whole, NAMES)
 
-        live.projected({0: stands})
+        await live.projected({0: stands})
 
         assert await everything(live, NAMES) == await everything(whole, NAMES)
         assert live.held() == {0: len(history) - stands}
@@ -177,7 +180,7 @@ def test_what_is_projected_while_the_store_is_read_is_in_what_was_read(what: str
 
         async def goes_on() -> None:
             await apply(store, [told])
-            live.projected({0: 1})
+            await live.projected({0: 1})
 
         store.goes_on.append(goes_on)
         found = await ask(live)
@@ -200,7 +203,7 @@ def test_what_is_heard_while_the_store_is_read_leaves_no_hole() -> None:
 
         async def goes_on() -> None:
             live.hear(0, placed([notice(1, ["ben"]), notice(2, ["ben"])]))
-            live.projected({0: 1})
+            await live.projected({0: 1})
 
         store.goes_on.append(goes_on)
 
@@ -222,11 +225,17 @@ def test_a_hole_is_no_silence() -> None:
     assert live.offset(0) == 0
 
 
+def room_for(names: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let so many records of one name each be held, whatever they say."""
+    monkeypatch.setattr(module, "_bytes_of", lambda _: 1)
+    monkeypatch.setattr(module, "HELD_BYTES_MAX", names)
+
+
 def test_past_its_bound_it_says_so_until_the_store_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     With more held than there is room for, rows are refused rather than shown with holes; the store's progress ends it.
     """
-    monkeypatch.setattr(module, "NAMES_MAX", 2)
+    room_for(2, monkeypatch)
     store = MemoryStore()
     live = Live(store, 1, 200, None)
     history = [notice(seq, ["ben"]) for seq in (1, 2, 3)]
@@ -236,8 +245,71 @@ def test_past_its_bound_it_says_so_until_the_store_has_caught_up(monkeypatch: py
         run(_sees(live, []))
 
     run(apply(store, history[:1]))
-    live.projected({0: 1})
+    run(live.projected({0: 1}))
     run(_sees(live, [3, 2, 1]))
+
+
+def test_the_bound_is_one_for_all_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is past it goes from the partition that holds most; the inboxes of the others are shown as before.
+    """
+    room_for(3, monkeypatch)
+    live = Live(MemoryStore(), 2, 200, None)
+    at = {name: partition_of(name, 2) for name in NAMES}
+    many = next(name for name in NAMES if at[name] == 0)
+    few = next(name for name in NAMES if at[name] == 1)
+    live.hear(0, placed([notice(seq, [many]) for seq in (1, 2, 3)]))
+    live.hear(1, placed([notice(1, [few])]))
+
+    assert live.held() == {0: 2, 1: 1}
+    assert [row.seq for row in asyncio.run(live.rows(few))] == [1]
+    with pytest.raises(StoreFailed, match="too far behind"):
+        asyncio.run(live.rows(many))
+
+
+@pytest.mark.parametrize(("records", "names"), [(5_000, 1), (20, 1_000)])
+def test_what_is_held_takes_the_memory_that_is_counted(records: int, names: int) -> None:
+    """
+    However the names lie in records, the estimate that the bound goes by is that of tracemalloc, within a fifth.
+    """
+    values = [
+        encode(notice(seq, [f"user-{seq * names + one:09}" for one in range(names)]))
+        for seq in range(1, records + 1)
+    ]
+    live = Live(MemoryStore(), 1, 200, None)
+    tracemalloc.start()
+    try:
+        for offset, value in enumerate(values):
+            live.hear(0, [(offset, decode(value))])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert taken * 0.8 < live.held_bytes < taken * 1.2
+
+
+def test_others_get_their_turn_while_much_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When a projection that stood still has caught up, nobody waits until all of it is let go.
+    """
+    room_for(100, monkeypatch)
+    monkeypatch.setattr(module, "LET_GO_BYTES", 10)
+    live = Live(MemoryStore(), 1, 200, None)
+    live.hear(0, placed([notice(seq, ["ben"]) for seq in range(1, 101)]))
+    held: list[int] = []
+
+    async def others() -> None:
+        while not held or held[-1]:
+            held.append(live.held()[0])
+            await asyncio.sleep(0)
+
+    async def story() -> None:
+        await asyncio.gather(live.projected({0: 100}), others())
+
+    run(story())
+
+    assert len(held) >= 9
+    assert live.held_bytes == 0
 
 
 def test_a_retraction_before_the_notice_is_projected() -> None:
