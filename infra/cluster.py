@@ -192,8 +192,7 @@ class Clustered:
                     logger.error("the store cannot be read", error=str(error))
                 self._behind = str(error)
             try:
-                await self._keeper.learn()
-                self._rules = self._keeper.newest or self._rules
+                self._rules = await self._keeper.keep_up()
                 await self._letters.learn()
                 await self._measure()
                 self._trouble = "" if self.failure is None else self._trouble

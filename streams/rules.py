@@ -22,6 +22,7 @@ from fanbell.streams.log import Entry, Log
 GROUP: Final = "fanbell.rules"
 """Its commit in `rules` says up to where all versions are in every partition."""
 READ_MAX: Final = 1_000  # versions read at once; they are made by hand
+COMMIT_AGAIN_S: Final = 86_400.0  # Kafka forgets after 7 days what a group without members committed
 
 
 class RulesKeeper:
@@ -31,6 +32,10 @@ class RulesKeeper:
         self._log = log
         self._next = 0
         self._newest: KindRules | None = None
+        self._everywhere = 0
+        """Versions before that offset of `rules` are in every partition, as far as this one knows"""
+        self._committed_s = 0.0
+        """When this one said so last; by the monotonic clock"""
         self.fold_version = 0
         """That in force, as far as `learn` knows; 0 if none is"""
 
@@ -55,6 +60,17 @@ class RulesKeeper:
             decided = [decode(record.value) for record in records]
             self._newest = parse_rules(decided[-1].source, self._next)
             self.fold_version = max(self.fold_version, *(rules.fold_version for rules in decided))
+
+    async def keep_up(self) -> KindRules:
+        """`learn`, and finish what another one has not, or never will; the rules that are everywhere then.
+
+        To be called now and then, once opened: whoever decided may be dead. Raises LogFailed.
+        """
+        await self.learn()
+        if self._everywhere < self._next or time.monotonic() - self._committed_s >= COMMIT_AGAIN_S:
+            await self.spread()
+        assert self._newest is not None
+        return self._newest
 
     async def decide(self, source: str) -> KindRules:
         """Put `source` in force; everywhere when this returns. Raises BadRules (nothing happens then), LogFailed."""
@@ -85,7 +101,8 @@ class RulesKeeper:
 
     async def spread(self) -> None:
         """Have what was decided enter all partitions, where it may not have. Raises LogFailed."""
-        while records := await self._log.read(RULES, 0, await self._spread_to(), READ_MAX):
+        at = max(self._everywhere, await self._log.committed(GROUP, RULES, 0) or 0)
+        while records := await self._log.read(RULES, 0, at, READ_MAX):
             entries = []
             for record in records:
                 rules = decode(record.value)
@@ -93,12 +110,12 @@ class RulesKeeper:
                 entries.append(Entry(encode(rules), record.timestamp_ms))
             for topic in (ROUTED, ACTIVITIES):
                 await self._log.append_all([(topic, p, entries) for p in range(self._log.partitions)])
-            await self._log.commit(GROUP, RULES, 0, records[-1].offset + 1)
+            at = records[-1].offset + 1
+        self._everywhere = max(self._everywhere, at)  # another task may have come further
+        await self._log.commit(GROUP, RULES, 0, self._everywhere)
+        self._committed_s = time.monotonic()
 
     async def _put(self, source: str, fold_version: int) -> int:
         now_ms = time.time_ns() // 1_000_000
         entry = Entry(encode(Rules(0, fold_version, source, now_ms)), now_ms)
         return await self._log.append(RULES, 0, [entry])
-
-    async def _spread_to(self) -> int:
-        return await self._log.committed(GROUP, RULES, 0) or 0

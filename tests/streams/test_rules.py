@@ -11,7 +11,7 @@ from fanbell.streams import rules as rules_module
 from fanbell.streams.core.kinds import FOLD_VERSION, BadRules, default_source
 from fanbell.streams.log import LogFailed
 from fanbell.streams.log_memory import MemoryLog, Moment
-from fanbell.streams.rules import RulesKeeper
+from fanbell.streams.rules import GROUP, RulesKeeper
 
 pytestmark = pytest.mark.anyio
 OTHER = '[kinds.post]\naudience = [{ to = "followers_of_actor", reason = "post" }]\n'
@@ -29,6 +29,10 @@ class Watched(MemoryLog):
         super().__init__(2)
         self.appends: list[tuple[str, int]] = []
         self.fails_at = -1
+
+    def forget(self, group: str, topic: str, partition: int) -> None:
+        """What `group` committed, as Kafka does seven days after, where the group has no members."""
+        del self._committed[group, topic, partition]
 
     async def pause(self, moment: Moment, topic: str, partition: int) -> None:
         await asyncio.sleep(0)
@@ -121,6 +125,47 @@ async def test_what_stopped_half_way_is_finished_by_the_next(step: int) -> None:
 
     assert await everywhere(log) == [list(range(1, rules.version + 1))] * 4
     assert rules.version == (1 if step == 6 else 2)
+
+
+@pytest.mark.parametrize("step", range(7, 11))
+async def test_what_stopped_half_way_is_finished_by_one_that_runs(step: int) -> None:
+    """Whoever looks now and then has what another one decided be everywhere, and uses it no sooner."""
+    log = Watched()
+    keeper, other = RulesKeeper(log), RulesKeeper(log)
+    await keeper.open()
+    await other.open()
+    log.fails_at = step - 1
+    with pytest.raises(LogFailed):
+        await keeper.decide(OTHER)
+    log.fails_at = len(log.appends)
+    with pytest.raises(LogFailed):
+        await other.keep_up()
+    assert await everywhere(log) != [[1, 2]] * 4
+
+    assert (await other.keep_up()).version == 2
+
+    assert await everywhere(log) == [[1, 2]] * 4
+    done = len(log.appends)
+    await other.keep_up()
+    assert len(log.appends) == done
+
+
+async def test_what_was_spread_is_said_again_before_kafka_forgets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that runs commits again at times, so that the next that starts has nothing to repeat."""
+    log = Watched()
+    keeper = RulesKeeper(log)
+    await keeper.open()
+    log.forget(GROUP, RULES, 0)
+    await keeper.keep_up()
+    assert await log.committed(GROUP, RULES, 0) is None
+    monkeypatch.setattr(rules_module, "COMMIT_AGAIN_S", 0)
+    await keeper.keep_up()
+
+    assert await log.committed(GROUP, RULES, 0) == 1
+    assert await everywhere(log) == [[1]] * 4
+    done = len(log.appends)
+    await RulesKeeper(log).open()
+    assert len(log.appends) == done
 
 
 async def test_no_partition_of_activities_knows_more_than_routed() -> None:
