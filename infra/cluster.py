@@ -84,7 +84,8 @@ class Clustered:
         self._trouble = "starting"
         self._behind = ""
         self._lag: dict[str, dict[int, int]] = {}
-        self._measured = -MEASURE_EVERY_S
+        self._unmeasured: set[tuple[str, int]] = set()
+        """Topics and partitions of which it is not known how far behind they are now."""
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
@@ -101,7 +102,7 @@ class Clustered:
             await self._stand(partition, positions.get(partition, -1))
         await self._letters.learn()
         self._trouble = ""
-        self._tasks = [self._task(self._follow()), self._task(self._look())]
+        self._tasks = [self._task(work) for work in (self._follow(), self._look(), self._measure())]
         logger.info("opened", partitions=self.partitions, epoch=self.epoch, rules=self._rules.version)
 
     async def stop(self) -> None:
@@ -194,27 +195,46 @@ class Clustered:
             try:
                 self._rules = await self._keeper.keep_up()
                 await self._letters.learn()
-                await self._measure()
                 self._trouble = "" if self.failure is None else self._trouble
             except LogFailed as error:
                 self._troubled(error)
 
     async def _measure(self) -> None:
-        """How far the stages, and what is heard here, are behind. At most every `MEASURE_EVERY_S`."""
-        if time.monotonic() - self._measured < MEASURE_EVERY_S:
-            return
-        self._measured = time.monotonic()
-        partitions = range(self.partitions)
-        for group, topic in STAGES:
-            lags = await asyncio.gather(*(self._stage_lag(group, topic, p) for p in partitions))
-            self._lag[topic] = dict(enumerate(lags))
-        ends = await asyncio.gather(*(self._log.end(NOTICES, p) for p in partitions))
-        self._lag[NOTICES] = {p: max(0, ends[p] - self._live.offset(p) - 1) for p in partitions}
+        """How far the stages, and what is heard here, are behind; on its own, since a partition that cannot be asked
+        holds up whoever waits for its answer."""
+        while True:
+            partitions = range(self.partitions)
+            lags = {
+                (topic, p): self._stage_lag(group, topic, p) for group, topic in STAGES for p in partitions
+            }
+            lags |= {(NOTICES, p): self._heard_lag(p) for p in partitions}
+            found = await asyncio.gather(*lags.values(), return_exceptions=True)
+            self._note_lags(dict(zip(lags, found, strict=True)))
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    def _note_lags(self, found: Mapping[tuple[str, int], int | BaseException]) -> None:
+        """One that cannot be measured stays as it was: the trouble of one partition is not that of all."""
+        failed: dict[tuple[str, int], LogFailed] = {}
+        for (topic, partition), lag in found.items():
+            if isinstance(lag, LogFailed):
+                failed[topic, partition] = lag
+            elif isinstance(lag, BaseException):
+                raise lag
+            else:
+                self._lag.setdefault(topic, {})[partition] = lag
+        if failed.keys() - self._unmeasured:
+            names = [f"{topic}[{partition}]" for topic, partition in failed]
+            error = str(next(iter(failed.values())))
+            logger.error("how far partitions are is not known", partitions=names, error=error)
+        self._unmeasured = set(failed)
 
     async def _stage_lag(self, group: str, topic: str, partition: int) -> int:
         done = await self._log.committed(group, topic, partition)
         begin = await self._log.start(topic, partition) if done is None else done
         return max(0, await self._log.end(topic, partition) - begin)
+
+    async def _heard_lag(self, partition: int) -> int:
+        return max(0, await self._log.end(NOTICES, partition) - self._live.offset(partition) - 1)
 
     # The port
 

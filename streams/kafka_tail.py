@@ -1,4 +1,8 @@
-"""Following partitions of Kafka: what comes is handed over as soon as it is there. No consumer group."""
+"""Following partitions of Kafka: what comes is handed over as soon as it is there. No consumer group.
+
+The trouble of a partition is its own: one that has no leader, or whose leader fails, is asked for again after a pause,
+and the others go on meanwhile. It is an error only where nothing can be followed.
+"""
 
 import asyncio
 import time
@@ -6,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
+import structlog
 from aiokafka.errors import KafkaError
 
 from fanbell.streams.kafka import RETRY_S, KafkaConfig
@@ -16,6 +21,7 @@ from fanbell.streams.log import LogFailed, Record
 
 WAIT_MS: Final = 200  # a broker holds a question so long; a partition that is added waits for its end at most
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024  # of one broker, in memory between two `getmany`
+logger = structlog.get_logger()
 
 
 class Tail:
@@ -31,6 +37,9 @@ class Tail:
         self._positions = dict(positions)
         self._asked: dict[asyncio.Task[Any], tuple[int, dict[int, int]]] = {}
         """The question under way: the broker, and from where on it was asked for each partition."""
+        self._rests: dict[int, tuple[float, KafkaError]] = {}
+        """Partitions in trouble: which, and until when, by the monotonic clock, they are not asked for again."""
+        self._refreshing: asyncio.Task[None] | None = None
         self._outside: set[int] = set()
         """Partitions whose log does not have what is to come next."""
 
@@ -40,9 +49,10 @@ class Tail:
 
     async def close(self) -> None:
         """End the connections."""
-        for task in self._asked:
+        tasks = [*self._asked, *([self._refreshing] if self._refreshing is not None else ())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asked, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._asked.clear()
         await self._calls.close()
 
@@ -62,7 +72,7 @@ class Tail:
     async def getmany(self, timeout_s: float | None = None) -> dict[int, list[Record]]:
         """What is there, by partition, in order; waits for the first record, at most so long, then empty.
 
-        Raises LogFailed if a broker gave no good answer for as long as a call may take.
+        Raises LogFailed if there was no good answer for as long as a call may take.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         good = time.monotonic()
@@ -86,35 +96,71 @@ class Tail:
                 return found
 
     def _ask(self) -> None:
-        """Ask each broker that is not being asked for what it leads."""
+        """Ask each broker that is not being asked for what it leads. Raises KafkaError if nothing can be asked."""
+        now = time.monotonic()
         busy = {node for node, _ in self._asked.values()}
         wanted: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        failed: KafkaError | None = None
         for partition, offset in self._positions.items():
-            node = self._calls.leader(self._topic, partition)
+            rest = self._rests.get(partition)
+            if rest is not None and rest[0] > now:
+                failed = rest[1]
+                continue
+            try:
+                node = self._calls.leader(self._topic, partition)
+            except KafkaError as error:
+                failed = error
+                self._rest(partition, error)
+                continue
             if node not in busy:
                 wanted[node][partition] = offset
+        if failed is not None and not wanted and not self._asked:
+            raise failed
         for node, positions in wanted.items():
             request = fetch(self._topic, positions.items(), WAIT_MS, ANSWER_BYTES_MAX)
             task = asyncio.get_running_loop().create_task(self._calls.send(node, request))
             self._asked[task] = (node, positions)
 
+    def _rest(self, partition: int, error: KafkaError) -> None:
+        """Leave it alone for a moment; a broker answers by an error at once, and would be asked all the time."""
+        self._rests[partition] = time.monotonic() + RETRY_S, error
+        if error.invalid_metadata and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        """Learn who leads what, while the other partitions are followed."""
+        try:
+            await self._calls.refresh()
+        except LogFailed as error:  # it is asked again, for as long as a partition is in trouble
+            logger.warning("who leads a partition cannot be learned", topic=self._topic, error=str(error))
+
     async def _answers(self, timeout_s: float | None) -> dict[int, list[Record]]:
-        """What the first answer holds. An error is raised only if nothing was handed over with it: it comes again."""
+        """What the first answer holds. An error is raised only if nothing was well in it: it comes again."""
         if not self._asked:  # nothing is followed yet
             await asyncio.sleep(min(RETRY_S, RETRY_S if timeout_s is None else timeout_s))
             return {}
         done, _ = await asyncio.wait(self._asked, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         found: dict[int, list[Record]] = {}
         failed: KafkaError | None = None
+        well = False
         for task in done:
             _, asked = self._asked.pop(task)
             try:
-                for partition, error_code, rest in parts(task.result()):
-                    if self._positions.get(partition) == asked[partition]:
-                        self._take(partition, error_code, rest, found)
+                answered = list(parts(task.result()))
             except KafkaError as error:
                 failed = error
-        if failed is not None and not found:
+                continue
+            for partition, error_code, rest in answered:
+                if self._positions.get(partition) != asked[partition]:
+                    continue
+                try:
+                    self._take(partition, error_code, rest, found)
+                    self._rests.pop(partition, None)
+                    well = True
+                except KafkaError as error:
+                    failed = error
+                    self._rest(partition, error)
+        if failed is not None and (not well or (not failed.retriable and not found)):
             raise failed
         return found
 

@@ -22,11 +22,12 @@ PARTITIONS = 2
 
 
 class FollowedLog(MemoryLog):
-    """A log whose appends wake those who follow it. While `away` it fails."""
+    """A log whose appends wake those who follow it. While `away` it fails; `unled` are partitions without a leader."""
 
     def __init__(self) -> None:
         super().__init__(PARTITIONS, "cluster")
         self.away = False
+        self.unled: set[tuple[str, int]] = set()
         self.appends = 0
         self._grown = asyncio.Condition()
 
@@ -41,6 +42,11 @@ class FollowedLog(MemoryLog):
             self.appends += 1
             self._grown.notify_all()
         return first
+
+    async def end(self, topic: str, partition: int) -> int:
+        if (topic, partition) in self.unled:
+            raise LogFailed(f"{topic}[{partition}] has no leader")
+        return await super().end(topic, partition)
 
     async def tail(self, topic: str, positions: Mapping[int, int]) -> "MemoryTail":
         return MemoryTail(self, topic, dict(positions))

@@ -210,6 +210,22 @@ async def test_a_log_that_is_away_is_said_and_over_when_it_is_back(cluster: Memo
     await sees(cluster.backend, "ben", ["a1"])
 
 
+async def test_a_partition_that_cannot_be_measured_troubles_no_other(cluster: MemoryCluster) -> None:
+    """Where one partition has no leader, publishing to the others goes on, and how far they are is still known."""
+    await cluster.backend.publish([post("a1")])
+    cluster.log.unled = {(ROUTED, 0), (NOTICES, 0), (ACTIVITIES, 1 - partition_of("post-a2", PARTITIONS))}
+    await until(lambda: len(cluster.backend._unmeasured) == 3)
+
+    assert cluster.backend.ready() == (True, "")
+    await cluster.backend.publish([post("a2")])
+    lag: Any = cluster.backend.stats()["lag"]
+    before = lag[ACTIVITIES][partition_of("post-a2", PARTITIONS)]
+    await until(lambda: lag[ACTIVITIES][partition_of("post-a2", PARTITIONS)] != before)
+
+    cluster.log.unled = set()
+    await until(lambda: not cluster.backend._unmeasured)
+
+
 async def test_far_behind_is_not_ready_and_says_where(
     cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
