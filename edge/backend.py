@@ -1,6 +1,6 @@
 """What the API and the edge need of whatever runs behind them: a port. Embedded: `infra/embedded.py`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -10,6 +10,8 @@ from fanbell.schemas.records import Activity, Change, Dead, Told
 from fanbell.streams.core.kinds import Rules
 
 Accepted = Literal["accepted", "duplicate"]
+Places = Mapping[int, int]
+"""Where changes stand in the log, by partition the last of them; for the backend that said so."""
 
 
 class Conflict(Exception):
@@ -78,12 +80,15 @@ class Backend(Protocol):
         """
         ...
 
-    async def change(self, changes: Sequence[Change]) -> None:
-        """Make changes durable in the log, all or none. Raises Busy, Unavailable."""
+    async def change(self, changes: Sequence[Change]) -> Places:
+        """Make changes durable in the log, all or none; where they are. Raises Busy, Unavailable."""
         ...
 
-    async def settle(self, timeout_s: float) -> bool:
-        """Wait until what was acknowledged before now shows in the store, at most `timeout_s`; whether it does."""
+    async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
+        """Wait until what was acknowledged before now shows in the store, at most `timeout_s`; whether it does.
+
+        `places` is what `change` returned: what was put elsewhere need not be waited for then.
+        """
         ...
 
     async def trace(self, activity_id: str) -> Trace | None: ...

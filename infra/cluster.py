@@ -7,7 +7,7 @@ has not written down yet (`projections/live.py`). A process keeps nothing that a
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Trace, Unavailable
+from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
 from fanbell.infra.letters import Letters
 from fanbell.infra.settings import Settings
 from fanbell.projections.live import Live
@@ -35,9 +35,11 @@ LOOK_EVERY_S: Final = 0.5  # at how far the store is, at new rules and dead lett
 READ_MAX: Final = 1_000  # records read at once on opening; a few MB at most
 HEAR_BYTES: Final = 64 * 1024  # of records between two turns of the event loop: 5,000 names, 3 ms
 MEASURE_EVERY_S: Final = 1.0  # a dozen small questions for each partition
+ASK_DONE_EVERY_S: Final = 0.2  # two small questions for each partition in which somebody waits for a change
 RETRY_S: Final = 1.0  # after the log could not be read
 RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
-STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.fan_out", ROUTED))
+FAN_OUT: Final = "fanbell.fan_out"
+STAGES: Final = (("fanbell.route", ACTIVITIES), (FAN_OUT, ROUTED))
 """Group and topic of each stage: how far it has come is what it committed."""
 
 
@@ -79,7 +81,9 @@ class Clustered:
         self._acknowledged: dict[int, int] = {}
         """By partition of `routed`, offset of the last record that this process put there."""
         self._heard: dict[int, int] = defaultdict(lambda: -1)
-        """By partition, the offset in `routed` of what the last record heard from `notices` came of."""
+        """By partition, the offset in `routed` up to which all that came of it was heard from `notices`."""
+        self._awaited: Counter[int] = Counter()
+        """By partition, how many wait for changes to be heard there."""
         self._progress = asyncio.Condition()
         self._trouble = "starting"
         self._behind = ""
@@ -102,7 +106,7 @@ class Clustered:
             await self._stand(partition, positions.get(partition, -1))
         await self._letters.learn()
         self._trouble = ""
-        self._tasks = [self._task(work) for work in (self._follow(), self._look(), self._measure())]
+        self._tasks = [self._task(work) for work in self._work()]
         logger.info("opened", partitions=self.partitions, epoch=self.epoch, rules=self._rules.version)
 
     async def stop(self) -> None:
@@ -125,6 +129,12 @@ class Clustered:
         while records := await self._log.read(NOTICES, partition, at, READ_MAX):
             await self._hear_all(partition, records)
             at = records[-1].offset + 1  # also past repeats, of which nothing is heard
+
+    def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
+        yield self._follow()
+        yield self._look()
+        yield self._measure()
+        yield self._ask_done()
 
     def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -173,7 +183,7 @@ class Clustered:
         told = [(record.offset, decode(record.value)) for record in records]
         fresh = self._live.hear(partition, told)
         if fresh:
-            self._heard[partition] = fresh[-1][1].n
+            self._heard[partition] = max(fresh[-1][1].n, self._heard[partition])
             for listener in self._listeners:
                 listener(partition, fresh)
 
@@ -232,6 +242,22 @@ class Clustered:
         done = await self._log.committed(group, topic, partition)
         begin = await self._log.start(topic, partition) if done is None else done
         return max(0, await self._log.end(topic, partition) - begin)
+
+    async def _ask_done(self) -> None:
+        """Of what changes nothing, nothing is ever heard: where somebody waits, learn what is done with."""
+        while True:
+            await asyncio.sleep(ASK_DONE_EVERY_S)
+            asked = [self._learn_done(partition) for partition in self._awaited]
+            for error in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(error, BaseException) and not isinstance(error, LogFailed):
+                    raise error  # while the log is away, who waits is told that it does not show yet
+            async with self._progress:
+                self._progress.notify_all()
+
+    async def _learn_done(self, partition: int) -> None:
+        done = await self._log.committed(FAN_OUT, ROUTED, partition) or 0
+        if done - 1 > self._heard[partition] and await self._heard_lag(partition) == 0:
+            self._heard[partition] = max(done - 1, self._heard[partition])
 
     async def _heard_lag(self, partition: int) -> int:
         return max(0, await self._log.end(NOTICES, partition) - self._live.offset(partition) - 1)
@@ -308,20 +334,25 @@ class Clustered:
             for id_ in fresh:
                 del self._pending[id_]
 
-    async def _append(self, batches: Batches) -> None:
+    async def _append(self, batches: Batches) -> Places:
+        """Where the changes among them stand, by partition of `routed`."""
         try:
             firsts = await self._log.append_all(batches)
         except LogFailed as error:
             raise Unavailable(str(error)) from error
-        for (topic, partition, entries), first in zip(batches, firsts, strict=True):
-            if topic == ROUTED:
-                last = first + len(entries) - 1
-                self._acknowledged[partition] = max(last, self._acknowledged.get(partition, -1))
+        places = {
+            partition: first + len(entries) - 1
+            for (topic, partition, entries), first in zip(batches, firsts, strict=True)
+            if topic == ROUTED
+        }
+        for partition, last in places.items():
+            self._acknowledged[partition] = max(last, self._acknowledged.get(partition, -1))
+        return places
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change]) -> Places:
         self._admit()
         now_ms = time.time_ns() // 1_000_000
-        await self._append(batches_of_changes(changes, self.partitions, now_ms))
+        return await self._append(batches_of_changes(changes, self.partitions, now_ms))
 
     def _admit(self) -> None:
         if self._trouble:
@@ -330,18 +361,21 @@ class Clustered:
         if behind > self._settings.backlog_max:
             raise Busy(max(1, min(30, behind // 20_000)))
 
-    async def settle(self, timeout_s: float) -> bool:
+    async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
         """As the port says, for changes that this process put into the log; activities take the long way."""
-        asked = dict(self._acknowledged)
+        asked = dict(self._acknowledged if places is None else places)
 
         def heard() -> bool:
             return all(self._heard[partition] >= offset for partition, offset in asked.items())
 
+        self._awaited.update(asked.keys())
         try:
             async with asyncio.timeout(timeout_s), self._progress:
                 await self._progress.wait_for(heard)
         except TimeoutError:
             return False
+        finally:
+            self._awaited -= Counter(asked.keys())
         return True
 
     async def trace(self, activity_id: str) -> Trace | None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Trace, Unavailable
+from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
 from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
 from fanbell.infra.letters import carried_activity
@@ -385,9 +385,10 @@ class Embedded:
                     break
         return found
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change]) -> Places:
         self._admit()
         await self._intake.append([encode(change) for change in changes])
+        return {}  # `intake` is taken in one order: `settle` waits for its end
 
     def _admit(self) -> None:
         if self._trouble:
@@ -396,7 +397,7 @@ class Embedded:
         if behind > self.settings.backlog_max:
             raise Busy(max(1, min(30, behind // 20_000)))
 
-    async def settle(self, timeout_s: float) -> bool:
+    async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
         end = self._intake.end
         if self._shown >= end:
             return True

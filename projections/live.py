@@ -111,6 +111,7 @@ class Live:
         fresh = []
         for offset, told in records:
             if told.seq <= place.seq:
+                place.offset = max(place.offset, offset)
                 continue
             if told.seq != place.seq + 1:
                 raise StoreFailed(

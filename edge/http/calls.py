@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fanbell.edge import problems
-from fanbell.edge.backend import Backend, Busy, Conflict, Unavailable
+from fanbell.edge.backend import Backend, Busy, Conflict, Places, Unavailable
 from fanbell.edge.http.asked import Asked, Gone
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.ports import HttpSettings, Inbox
@@ -119,9 +119,9 @@ def to_json(value: object, status: int = 200) -> Answer:
     return Answer(msgspec_json.encode(value), status)
 
 
-async def accepted(edge: Edge, **more: object) -> Answer:
-    """202 for a change that is in the log; `shown` says whether reading shows it already."""
-    shown = await edge.backend.settle(SETTLE_S)
+async def accepted(edge: Edge, places: Places, **more: object) -> Answer:
+    """202 for changes that are in the log at `places`; `shown` says whether reading shows them already."""
+    shown = await edge.backend.settle(SETTLE_S, places)
     return to_json({"status": "accepted", "shown": shown, **more}, 202)
 
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast, get_args
 
+from fanbell.edge.backend import Places
 from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.http import describe as d
 from fanbell.edge.http.asked import Asked, id_parameter, locale_parameter, one_of, whole_number, yes_or_no
@@ -68,6 +69,7 @@ def mark_call(verb: str) -> Callable[[Edge, Asked], Awaitable[Answer]]:
         asked.query()
         ids, up_to = what_to_mark(await asked.json_object(("ids", "up_to")), edge.backend.epoch)
         seqs = await edge.backend.store.seqs_of(user, ids) if ids else {}
+        places: Places = {}
         if seqs or up_to is not None:
             change = Change(
                 id=secrets.token_hex(16),
@@ -79,8 +81,8 @@ def mark_call(verb: str) -> Callable[[Edge, Asked], Awaitable[Answer]]:
                 seqs=list(seqs.values()),
                 up_to=up_to,
             )
-            await edge.backend.change([change])
-        return await accepted(edge, unknown=[id_ for id_ in ids if id_ not in seqs])
+            places = await edge.backend.change([change])
+        return await accepted(edge, places, unknown=[id_ for id_ in ids if id_ not in seqs])
 
     mark.__name__ = f"mark_{verb}"
     return mark

@@ -39,8 +39,7 @@ def wish_call(what: str, kind: str) -> Callable[[Edge, Asked], Awaitable[Answer]
         whole = f"{aspect}:{other}" if aspect else other
         if faults := edge.backend.rules.faults(Activity(id=change.id, kind=kind, actor=user, object=whole)):
             raise unprocessable("This cannot be wished.", [fault("id", message) for _, message in faults])
-        await edge.backend.change([change])
-        return await accepted(edge)
+        return await accepted(edge, await edge.backend.change([change]))
 
     wish.__name__ = f"{kind}_put" if kind in ("follow", "mute", "block") else f"{kind}_delete"
     return wish
@@ -100,10 +99,8 @@ async def put_preferences(edge: Edge, asked: Asked) -> Answer:
         raise unprocessable(
             "The preferences are refused.", [fault(f, message) for f, message in error.errors]
         ) from None
-    await edge.backend.change(
-        [Change(id=secrets.token_hex(16), kind="preferences", user=user, preferences=items)]
-    )
-    return await accepted(edge)
+    change = Change(id=secrets.token_hex(16), kind="preferences", user=user, preferences=items)
+    return await accepted(edge, await edge.backend.change([change]))
 
 
 async def get_profile(edge: Edge, asked: Asked) -> Answer:
@@ -126,8 +123,8 @@ async def put_profile(edge: Edge, asked: Asked) -> Answer:
     ]
     if faults:
         raise unprocessable("The profile is refused.", faults)
-    await edge.backend.change([Change(id=secrets.token_hex(16), kind="profile", user=user, **body)])
-    return await accepted(edge)
+    change = Change(id=secrets.token_hex(16), kind="profile", user=user, **body)
+    return await accepted(edge, await edge.backend.change([change]))
 
 
 def profile_fault(name: str, value: Any) -> str | None:

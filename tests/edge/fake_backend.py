@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import json as msgspec_json
 
-from fanbell.edge.backend import Accepted, Conflict, Letter, Listener, Trace
+from fanbell.edge.backend import Accepted, Conflict, Letter, Listener, Places, Trace
 from fanbell.edge.cursor import encode_cursor
 from fanbell.projections.rows import Counts, Query
 from fanbell.projections.store import Profile
@@ -67,6 +67,7 @@ class FakeBackend:
         self.fails: Exception | None = None
         self.is_ready = (True, "")
         self.settles = True
+        self.settled: Places | None = None
 
     async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
         self._fail()
@@ -81,13 +82,15 @@ class FakeBackend:
         self.published.update({activity.id: activity for activity in activities})
         return answers
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change]) -> Places:
         self._fail()
         for change in changes:
             self.changes.append(change)
             self.store.take(change)
+        return {0: len(self.changes)}
 
-    async def settle(self, timeout_s: float) -> bool:
+    async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
+        self.settled = places
         return self.settles
 
     async def trace(self, activity_id: str) -> Trace | None:

@@ -36,6 +36,7 @@ def anyio_backend() -> str:
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryCluster]:
     monkeypatch.setattr(module, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "ASK_DONE_EVERY_S", 0.01)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     async with MemoryCluster() as made:
         yield made
@@ -192,6 +193,49 @@ async def test_a_change_settles_once_it_is_heard(cluster: MemoryCluster) -> None
 
     assert await cluster.backend.settle(SOON_S)
     assert await cluster.backend.store.listed("ben", "follows", None, 10) == ["ana"]
+
+
+async def test_a_change_that_changes_nothing_settles_once_it_is_done(cluster: MemoryCluster) -> None:
+    """Following again is answered once the workers have taken it, though nothing is ever heard of it."""
+    await cluster.backend.change([follow("ben")])
+    await cluster.workers.fold()
+    again = await cluster.backend.change([follow("ben")])
+    ends = [await cluster.log.end(NOTICES, p) for p in range(PARTITIONS)]
+    assert not await cluster.backend.settle(0.05, again)
+
+    await cluster.workers.fold()
+
+    assert [await cluster.log.end(NOTICES, p) for p in range(PARTITIONS)] == ends
+    assert await cluster.backend.settle(SOON_S, again)
+    assert not cluster.backend._awaited
+
+
+async def test_what_is_done_with_is_shown_only_once_it_is_heard(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the workers are done with a change is not enough where this process does not hear what came of it yet."""
+    deaf = Clustered(Settings(), cluster.log, cluster.store)
+    monkeypatch.setattr(deaf, "_hear", lambda *_: None)
+    await deaf.start()
+    cluster.backends.append(deaf)
+    places = await deaf.change([follow("ben")])
+    await cluster.workers.fold()
+
+    assert not await deaf.settle(0.1, places)
+
+
+async def test_a_change_waits_for_no_other(cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody else changed, and nothing is heard of, holds up nobody's answer."""
+    monkeypatch.setattr(module, "ASK_DONE_EVERY_S", 3_600)
+    mine, other = (next(name for name in "abcdef" if partition_of(name, PARTITIONS) == p) for p in (0, 1))
+    mute = Change("m1", "mute", mine, object="x", aspect="author")
+    backend = await cluster.another()
+    await backend.change([Change("m2", "unmute", other, object="x", aspect="author")])
+    places = await backend.change([mute])
+    await cluster.workers.fold()
+
+    assert await backend.settle(SOON_S, places)
+    assert not await backend.settle(0.02)
 
 
 async def test_a_log_that_is_away_is_said_and_over_when_it_is_back(cluster: MemoryCluster) -> None:

@@ -97,7 +97,9 @@ def test_what_was_written_twice_is_heard_once() -> None:
     first, second, third = (notice(seq, ["ben"]) for seq in (1, 2, 3))
     assert live.hear(0, [(0, first), (1, second)]) == [(0, first), (1, second)]
 
-    assert live.hear(0, [(2, second), (3, third)]) == [(3, third)]
+    assert live.hear(0, [(2, second), (3, third), (4, third)]) == [(3, third)]
+
+    assert live.offset(0) == 4
 
     run(_sees(live, [3, 2, 1]))
 

@@ -32,6 +32,15 @@ def test_put_and_delete(what: str, name: str, aspect: str | None, other: str, se
     assert server.get(f"{ANA}/{what}").json()["items"] == []
 
 
+def test_an_answer_waits_for_its_own_change(server: Server) -> None:
+    """
+    What is waited for is where this change is in the log, not what others changed.
+    """
+    for number in (1, 2):
+        server.put(f"{ANA}/follows/ben")
+        assert server.backend.settled == {0: number}
+
+
 def test_unfollow_of_nobody_is_fine(server: Server) -> None:
     """
     To follow somebody no longer whom one never followed is accepted, and is nothing.
