@@ -22,7 +22,7 @@ from fanbell.projections.live import Live
 from fanbell.projections.store import Store, StoreFailed
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode
 from fanbell.schemas.records import Activity, Change, Told
-from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
+from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, ROUTED
 from fanbell.streams.core.hashes import RecentIds, hash64
 from fanbell.streams.core.kinds import Rules as KindRules
 from fanbell.streams.log import Log, LogFailed, Record
@@ -39,7 +39,7 @@ ASK_DONE_EVERY_S: Final = 0.2  # two small questions for each partition in which
 RETRY_S: Final = 1.0  # after the log could not be read
 RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
 FAN_OUT: Final = "fanbell.fan_out"
-STAGES: Final = (("fanbell.route", ACTIVITIES), (FAN_OUT, ROUTED))
+STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.forward", CHANGES), (FAN_OUT, ROUTED))
 """Group and topic of each stage: how far it has come is what it committed."""
 
 

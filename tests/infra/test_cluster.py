@@ -17,7 +17,7 @@ from fanbell.projections.inbox import Inbox
 from fanbell.schemas.codec import encode
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change, Notice, Told
-from fanbell.schemas.topics import ACTIVITIES, NOTICES, ROUTED
+from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, ROUTED
 from fanbell.streams.core.kinds import BadRules, default_source
 from fanbell.streams.log import Entry
 from tests.infra.memory_cluster import PARTITIONS, MemoryCluster
@@ -417,6 +417,20 @@ async def test_many_repeats_of_a_worker_that_was_replaced_hold_nobody_up(
         await hub.close()
 
     assert hub.partitions[home].ring.seq == (await late.notices(home, 0, 100))[-1][1].seq
+
+
+async def test_what_nobody_forwards_is_part_of_the_backlog(cluster: MemoryCluster) -> None:
+    """Changes of other producers that wait in `changes` are counted, by partition, until they are forwarded."""
+    await cluster.workers.fold()
+    await until(lambda: cluster.backend.stats()["backlog"] == 0)
+    await cluster.log.append(CHANGES, 1, [Entry(encode(follow("ben")), 1)] * 3)
+
+    await until(lambda: cluster.backend.stats()["backlog"] == 3)
+
+    lag: Any = cluster.backend.stats()["lag"]
+    assert lag[CHANGES] == {0: 0, 1: 3}
+    await cluster.log.commit("fanbell.forward", CHANGES, 1, 3)
+    await until(lambda: cluster.backend.stats()["backlog"] == 0)
 
 
 async def test_notices_that_were_replaced_under_the_store_are_no_start(cluster: MemoryCluster) -> None:
