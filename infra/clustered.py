@@ -9,13 +9,16 @@ from fanbell.infra.cassandra import cassandra_config
 from fanbell.infra.cluster import Clustered, Discontinued
 from fanbell.infra.kafka import kafka_config
 from fanbell.infra.settings import BadSetting, Settings
+from fanbell.projections import projector
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, connect
 from fanbell.streams.core.fold import UnknownFold
 from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.topics_kafka import TopicsUnusable
 
-REFUSALS: Final = (*up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, BadSetting, UnknownFold)
+REFUSALS: Final = (
+    *up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, projector.Discontinued, BadSetting, UnknownFold
+)  # fmt: skip
 """What keeps a process of a cluster from starting, or going on, said in one line rather than by a traceback."""
 
 
@@ -31,7 +34,7 @@ class Clients(NamedTuple):
 async def clients(settings: Settings) -> AsyncIterator[Clients]:
     """Connect to Kafka and Cassandra, both of which must have been set up (`fanbell topics apply`, `store apply`).
 
-    Raises LogFailed, TopicsUnusable, CassandraFailed, StoreFailed.
+    Raises LogFailed, TopicsUnusable, CassandraFailed, StoreFailed, projector.Discontinued.
     """
     age_ms = settings.inbox_keep_days * 86_400_000 or None
     async with contextlib.AsyncExitStack() as stack:
@@ -40,7 +43,7 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
         cassandra = await connect(cassandra_config(settings))
         stack.push_async_callback(cassandra.close)
         store = CassandraStore(cassandra, settings.inbox_keep, age_ms)
-        await store.check()
+        await store.check(log.identity)
         yield Clients(log, cassandra, store)
 
 

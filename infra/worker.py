@@ -58,6 +58,8 @@ def run(settings: Settings, json: bool = False) -> int:
 
 async def _work(settings: Settings, json: bool) -> None:
     async with clients(settings) as connected, registry(settings) as schemas:
+        if "project_inbox" in settings.worker_stages:
+            await connected.store.claim(connected.log.identity)
         worker = Worker(kafka_config(settings), _stages(settings, connected, schemas), _membership(settings))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@
     lists      (bucket, user, what, item)
     traces     (bucket, activity, partition, seq) -> counts by record; they go after a day
     positions  partition -> offset in `notices` of the last record applied
+    logs       the log that these `notices` are of
 
 Users share Cassandra partitions, the buckets: a batch of rows inside one of them is a single mutation, which costs a
 server half of what rows of their own partitions do. Everything of one user lies in one bucket, so its writes are
@@ -78,6 +79,8 @@ READ_BELOW: Final = (
 READ_SEQS: Final = f"SELECT seq, writetime(shown) FROM inbox WHERE {_AT} AND what = {ROW} AND seq < ? LIMIT ?"  # noqa: S608
 READ_BODIES: Final = "SELECT seq, body FROM bodies WHERE partition = ? AND chunk = ? AND seq IN ?"
 READ_POSITIONS: Final = "SELECT partition, position FROM positions WHERE name = ?"
+READ_LOG: Final = "SELECT identity FROM logs WHERE name = ?"
+CLAIM: Final = "INSERT INTO logs (name, identity) VALUES (?, ?) IF NOT EXISTS"
 READ_PEOPLE: Final = "SELECT user, profile FROM people WHERE bucket = ? AND user IN ?"
 READ_PREFERENCES: Final = f"SELECT preferences FROM people WHERE {_AT}"  # noqa: S608
 READ_LISTED: Final = f"SELECT item FROM lists WHERE {_AT} AND what = ? AND item > ? LIMIT ?"  # noqa: S608

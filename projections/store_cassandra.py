@@ -14,6 +14,7 @@ from fanbell.projections import cassandra_tables as tables
 from fanbell.projections.cassandra_reader import Reader
 from fanbell.projections.cassandra_schema import check_schema
 from fanbell.projections.cassandra_writer import Writer
+from fanbell.projections.projector import Discontinued
 from fanbell.projections.store import Body, Profile, Row, StoreFailed, Traced
 from fanbell.schemas.records import Preference, Told
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, each
@@ -36,9 +37,24 @@ class CassandraStore:
         self._positions: dict[int, int] = {}
         """As this process wrote them last, or found them where it had not."""
 
-    async def check(self) -> None:
-        """Raise StoreFailed unless the tables are there and of this version."""
+    async def check(self, identity: str) -> None:
+        """Raise StoreFailed unless the tables are there and of this version, Discontinued if another log is theirs.
+
+        By its positions alone a log that was made anew would be taken for the old one, once it is as long.
+        """
         await check_schema(self._cassandra)
+        found = await said(self._cassandra.execute(tables.READ_LOG, (tables.POSITIONS,)))
+        if found and found[0][0] != identity:
+            raise Discontinued(
+                f"Cassandra's keyspace {self._cassandra.config.keyspace} holds the inboxes of the log {found[0][0]}, "
+                f"not of {identity}: the topics were made anew, or are those of another installation. Set "
+                "cassandra_keyspace to a new name and run `fanbell store apply`, or go back to the topics that it is of"
+            )
+
+    async def claim(self, identity: str) -> None:
+        """`check`, for who is about to write: a keyspace that is of no log yet is of this one from now on."""
+        await said(self._cassandra.execute(tables.CLAIM, (tables.POSITIONS, identity)))
+        await self.check(identity)
 
     async def apply(self, batches: Mapping[int, Sequence[Told]], positions: Mapping[int, int]) -> None:
         if any(partition not in self._positions for partition in positions):

@@ -11,7 +11,7 @@ import pytest
 
 from fanbell.edge.tail import tail
 from fanbell.infra.local.cluster import Cluster
-from tests.cluster.processes import Installation, installation
+from tests.cluster.processes import Installation, NeverStarted, installation
 from tests.infra.up_process import END_S
 
 pytestmark = pytest.mark.cluster
@@ -130,3 +130,18 @@ def test_a_worker_killed_under_load_loses_and_repeats_nothing(made: Installation
                 before = {"before": page["next"]}
             assert sorted(items) == sorted(published), user
             assert page["unread"] == len(published)
+
+
+def test_inboxes_of_another_log_are_refused(servers: Cluster, tmp_path: Path) -> None:
+    """
+    Over topics that were made anew no process goes on with the inboxes of the old ones, though nothing in the new log
+    contradicts them: each says so, and ends.
+    """
+    with installation(servers, tmp_path, partitions=1) as made:
+        assert made.start("worker").end() == 0
+        made.environ["FANBELL_KAFKA_TOPIC_PREFIX"] += "anew."
+        made.fanbell("topics", "apply")
+
+        for what in ("worker", "api"):
+            with pytest.raises(NeverStarted, match=r"were made anew.*fanbell store apply"):
+                made.start(what)

@@ -14,6 +14,7 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.projections import cassandra_tables as tables
 from fanbell.projections import cassandra_writer
 from fanbell.projections.cassandra_held import MARKS_MAX
+from fanbell.projections.projector import Discontinued
 from fanbell.projections.store import Row, Store, StoreFailed
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.projections.store_memory import MemoryStore
@@ -236,21 +237,45 @@ def test_a_missing_schema_is_said(servers: Cluster) -> None:
 
     async def story() -> None:
         store = CassandraStore(connection)
-        await store.check()
+        await store.check("log")
         await connection.execute("INSERT INTO schema_files (name, number) VALUES ('fanbell', 9999)")
         try:
             with pytest.raises(StoreFailed, match="newer version"):
-                await store.check()
+                await store.check("log")
         finally:
             await connection.execute("DELETE FROM schema_files WHERE name = 'fanbell' AND number = 9999")
         await connection.execute("DELETE FROM schema_files WHERE name = 'fanbell' AND number = 1")
         try:
             with pytest.raises(StoreFailed, match="fanbell store apply"):
-                await store.check()
+                await store.check("log")
         finally:
             await connection.execute(
                 "INSERT INTO schema_files (name, number, file) VALUES ('fanbell', 1, '0001_inboxes.cql')"
             )
+
+    run(story())
+
+
+def test_a_keyspace_is_of_one_log(cassandra: Cassandra) -> None:
+    """
+    The log whose worker comes first is the one whose inboxes a keyspace holds, whoever looks at it before; another one
+    is refused by writers and readers alike, with what to do, also where two come at once.
+    """
+
+    async def story() -> None:
+        first, second = CassandraStore(cassandra), CassandraStore(cassandra)
+        await second.check("b")
+        claims = await asyncio.gather(first.claim("a"), second.claim("b"), return_exceptions=True)
+        (refused,) = [one for one in claims if one is not None]
+        mine, other = ("b", "a") if claims[0] is refused else ("a", "b")
+        assert isinstance(refused, Discontinued)
+        assert "fanbell store apply" in str(refused)
+        for _ in range(2):
+            await second.claim(mine)
+            await second.check(mine)
+            for look in (first.check, first.claim):
+                with pytest.raises(Discontinued, match=f"inboxes of the log {mine}.*not of {other}"):
+                    await look(other)
 
     run(story())
 
