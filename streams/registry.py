@@ -31,6 +31,10 @@ class Unusable(Exception):
     """The registry does not know the id, or what it names cannot be read by us; the message says which."""
 
 
+class Unknown(Unusable):
+    """The registry does not know the id, now."""
+
+
 class Registry:
     """Made by `open`. `username` and `password`: as for HTTP's basic authentication, if there is any."""
 
@@ -54,7 +58,8 @@ class Registry:
         await self._client.aclose()
 
     async def written(self, schema_id: int) -> Written:
-        """What `schema_id` names. Raises Unusable, and LogFailed while the registry does not answer."""
+        """What `schema_id` names. Raises Unusable, Unknown where that may change, and LogFailed while the registry does
+        not answer."""
         found = self._kept.get(schema_id)
         if found is None:
             async with self._asking:  # many partitions meet a new id at once: one asks
@@ -124,8 +129,8 @@ def _plain(schema: Any) -> Any:
     return [_plain(part) for part in schema] if isinstance(schema, list) else schema
 
 
-def _unknown(schema_id: int) -> Unusable:
-    return Unusable(f"the registry knows no schema {schema_id}")
+def _unknown(schema_id: int) -> Unknown:
+    return Unknown(f"the registry knows no schema {schema_id}")
 
 
 def _bound(kept: OrderedDict[int, Any]) -> None:

@@ -97,14 +97,17 @@ def post(name: str, author: str) -> dict[str, Any]:
     return {"id": name, "kind": "post", "actor": author, "object": f"{name}/p"}
 
 
-def put(producer: confluent_kafka.Producer, topic: str, key: str, value: Any) -> None:
+def put(
+    producer: confluent_kafka.Producer, topic: str, key: str, value: Any, timestamp_ms: int | None = None
+) -> None:
     """Publish; a failure is raised by the `flush` that follows."""
 
     def acknowledged(error: Any, _: Any) -> None:
         assert error is None, error
 
     data = value if isinstance(value, bytes) else json.dumps(value)
-    producer.produce(topic, key=key, value=data, on_delivery=acknowledged)
+    when = {} if timestamp_ms is None else {"timestamp": timestamp_ms}
+    producer.produce(topic, key=key, value=data, on_delivery=acknowledged, **when)
 
 
 @pytest.mark.parametrize("partitioner", ["murmur2_random", "consistent_random"])
@@ -185,7 +188,7 @@ def test_confluents_serializer(running: Running) -> None:
         value = serialize(activity, SerializationContext(topic, MessageField.VALUE))
         assert value[:1] == b"\0"
         put(producer, topic, activity["object"], value)
-    put(producer, topic, "unknown", b"\0\0\0\xff\xff what is it")
+    put(producer, topic, "unknown", b"\0\0\0\xff\xff what is it", timestamp_ms=1)  # long since
     assert producer.flush(END_S) == 0
 
     running.comes_to_hold("framed-ben", {f"framed-{n}" for n in range(3)})

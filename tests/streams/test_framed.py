@@ -177,6 +177,41 @@ async def test_what_cannot_be_read_stays_as_it_stands(
     assert [(one["event"], said in one["error"]) for one in logs] == [("record_not_readable", True)]
 
 
+async def test_an_unknown_id_is_waited_for(
+    server: SchemaRegistry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Registries follow each other: an id that one of them does not know yet holds the partition until the record is a
+    minute old, so that the fold decides the same now and in a replay. After that it is garbage, and stays as it stands.
+    """
+    monkeypatch.setattr(module, "UNKNOWN_S", 0.0)
+    clock = iter([NOW_MS - 59_999, NOW_MS, NOW_MS + 59_999, NOW_MS + 59_999, NOW_MS + 60_000])
+    framing = Framed(ACTIVITIES, registry, lambda: next(clock))
+    value = framed(server, schema_json("Activity"), like_fields())
+    unknown = value.replace(b"\0\0\0\x01", b"\0\0\0\x02", 1)
+    for _ in range(3):
+        with pytest.raises(LogFailed, match=r"knows no schema 2.*waited for"):
+            await framing.translate([record(value), record(unknown, 1)])
+    server.register(schema_json("Activity") | {"doc": "of another version"})
+    assert [one.value for one in await framing.translate([record(value), record(unknown, 1)])] == [
+        encode(LIKE),
+        encode(LIKE),
+    ]
+
+    garbage = record(b"\0\0\0\0\x09abc")
+    with pytest.raises(LogFailed):
+        await framing.translate([garbage])
+    assert await framing.translate([garbage]) == [garbage]
+
+
+async def test_a_clock_that_is_ahead_holds_nothing_up(registry: Registry) -> None:
+    """A record by an unknown schema whose producer's clock is off by more than that minute is not waited for."""
+    garbage = record(b"\0\0\0\0\x09abc")
+    framing = Framed(ACTIVITIES, registry, lambda: NOW_MS - 60_000)
+
+    assert await framing.translate([garbage]) == [garbage]
+
+
 async def test_a_record_with_bytes_left_over_is_none(server: SchemaRegistry, registry: Registry) -> None:
     """Bytes after a record mean that it was not read as it was written."""
     value = framed(server, schema_json("Activity"), like_fields())
