@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from fanbell.infra.local import cassandra, kafka
-from fanbell.infra.local.java import check_tools
-from fanbell.infra.local.process import Node, free_ports, wait
+from fanbell.infra.local.java import check_tools, jars
+from fanbell.infra.local.process import Node, ended_unless_well, free_ports, wait
 
 FILE: Final = "cluster.json"
 BROKERS: Final = (1, 3)
@@ -66,21 +66,21 @@ def up(
             brokers = len(before.brokers)
         ports = ports or free_ports(2 * brokers + 2)
         pairs = [(ports[2 * i], ports[2 * i + 1]) for i in range(brokers)]
-        cluster = Cluster(
-            brokers=kafka.start_brokers(data / "kafka", pairs),
-            controllers=[controller for _, controller in pairs],
-            cassandra=cassandra.start_node(data / "cassandra", ports[-2], ports[-1], sync),
-            storage_port=ports[-1],
-        )
-        _write(data, cluster)
-        try:
+        for name in ("kafka", "cassandra"):
+            jars(name)  # which may take minutes, or fail: nothing runs meanwhile
+        with ended_unless_well() as nodes:
+            nodes += kafka.start_brokers(data / "kafka", pairs)
+            nodes.append(cassandra.start_node(data / "cassandra", ports[-2], ports[-1], sync))
+            cluster = Cluster(
+                brokers=nodes[:-1],
+                controllers=[controller for _, controller in pairs],
+                cassandra=nodes[-1],
+                storage_port=ports[-1],
+            )
+            _write(data, cluster)
             for node in cluster.brokers:
                 wait(node, kafka.answers, kafka.START_S)
             wait(cluster.cassandra, cassandra.answers, cassandra.START_S)
-        except BaseException:
-            for node in cluster.nodes:
-                node.end()
-            raise
     return cluster
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from fanbell.infra.local.java import jars
-from fanbell.infra.local.process import Node, NotStarted, ask, start
+from fanbell.infra.local.process import Node, NotStarted, ask, ended_unless_well, start
 
 START_S: Final = 60.0
 FORMAT_S: Final = 60
@@ -51,20 +51,20 @@ def start_brokers(data: Path, ports: Sequence[tuple[int, int]]) -> list[Node]:
     if not name.exists():
         data.mkdir(parents=True, exist_ok=True)
         name.write_text(base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="))
-    nodes = []
-    for i, (port, controller) in enumerate(ports, 1):
-        folder = data / f"broker-{i}"
-        folder.mkdir(exist_ok=True)
-        properties = folder / "server.properties"
-        properties.write_text(
-            _PROPERTIES.format(
-                id=i, voters=voters, port=port, controller=controller, data=folder, replicas=replicas,
-                in_sync=max(1, replicas - 1),
-            )
-        )  # fmt: skip
-        if not (folder / "log").exists():
-            _format(name.read_text(), properties)
-        nodes.append(start_broker(i, port, folder))
+    with ended_unless_well() as nodes:
+        for i, (port, controller) in enumerate(ports, 1):
+            folder = data / f"broker-{i}"
+            folder.mkdir(exist_ok=True)
+            properties = folder / "server.properties"
+            properties.write_text(
+                _PROPERTIES.format(
+                    id=i, voters=voters, port=port, controller=controller, data=folder, replicas=replicas,
+                    in_sync=max(1, replicas - 1),
+                )
+            )  # fmt: skip
+            if not (folder / "log").exists():
+                _format(name.read_text(), properties)
+            nodes.append(start_broker(i, port, folder))
     return nodes
 
 

@@ -5,8 +5,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,18 @@ def start(
             env={**os.environ, **(env or {})},
         )  # fmt: skip
     return Node(name=name, port=port, pid=process.pid, data=str(data), log=str(log))
+
+
+@contextmanager
+def ended_unless_well() -> Iterator[list[Node]]:
+    """Nodes that are put into the list end with the block, if that fails or somebody gives up."""
+    nodes: list[Node] = []
+    try:
+        yield nodes
+    except BaseException:
+        for node in nodes:
+            node.end()
+        raise
 
 
 def wait(node: Node, answers: Callable[[int], bool], within_s: float) -> None:

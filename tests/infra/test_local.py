@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fanbell.infra.cli.exits import Exit
-from fanbell.infra.local import java
+from fanbell.infra.local import cassandra, cluster, java, kafka
+from fanbell.infra.local.process import Node, NotStarted, start
 from tests.infra.up_process import END_S, FANBELL
 
 
@@ -57,3 +58,56 @@ def test_what_cannot_be_is_refused(tmp_path: Path, wrong: tuple[str, str]) -> No
     assert done.returncode == Exit.USAGE
     assert wrong[0] in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+class Started:
+    """Stands for the servers: processes that sleep, and fail where it is said."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: str, error: BaseException) -> None:
+        self.nodes: list[Node] = []
+        self.did: list[str] = []
+        self._fails, self._error = fails, error
+        monkeypatch.setattr(cluster, "check_tools", lambda: None)
+        for module in (cluster, kafka, cassandra):
+            monkeypatch.setattr(module, "jars", lambda name: self.do(f"jars of {name}"), raising=False)
+        monkeypatch.setattr(kafka, "_format", lambda name, file: self.do(f"format {file.parent.name}"))
+        monkeypatch.setattr(kafka, "start_broker", lambda _, port, folder: self.start(folder, port))
+        monkeypatch.setattr(cassandra, "start_node", lambda data, port, *_: self.start(data, port))
+        monkeypatch.setattr(cluster, "wait", lambda node, *_: self.do(f"wait for {Path(node.data).name}"))
+
+    def do(self, what: str) -> None:
+        self.did.append(what)
+        if what == self._fails:
+            raise self._error
+
+    def start(self, folder: Path, port: int) -> Node:
+        self.do(f"start {folder.name}")
+        folder.mkdir(exist_ok=True)
+        self.nodes.append(start(folder.name, port, ["sh", "-c", "sleep 60; :", folder], folder))
+        return self.nodes[-1]
+
+
+@pytest.mark.parametrize(
+    ("fails", "error", "started"),
+    [
+        ("jars of cassandra", java.Missing("Maven could not"), 0),
+        ("format broker-3", NotStarted("no"), 2),
+        ("start cassandra", KeyboardInterrupt(), 3),
+        ("wait for cassandra", NotStarted("it did not answer"), 4),
+    ],
+)
+def test_a_start_that_fails_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, error: BaseException, started: int
+) -> None:
+    """Whatever fails, or whoever gives up, on the way: what was started until then is ended."""
+    servers = Started(monkeypatch, fails, error)
+
+    with pytest.raises(type(error)):
+        cluster.up(tmp_path, brokers=3)
+
+    try:
+        assert len(servers.nodes) == started
+        assert [node.name for node in servers.nodes if node.alive] == []
+    finally:
+        for node in servers.nodes:
+            node.end()
