@@ -107,6 +107,7 @@ _EXPECTED: Final = (
     ("Missing", Exit.FAILED, ""),
     ("NotStarted", Exit.FAILED, ""),
     ("AlreadyUp", Exit.FAILED, ""),
+    ("OtherNumber", Exit.USAGE, ""),
     ("DatabaseFailed", Exit.FAILED, _LOOK),
     ("Discontinued", Exit.FAILED, ""),
     ("CassandraFailed", Exit.FAILED, ""),

@@ -20,7 +20,14 @@ Data = Annotated[str, typer.Option("--data", help="Folder of the servers' data."
 @cluster.command()
 def up(
     data: Data = DATA,
-    brokers: Annotated[int, typer.Option("--brokers", help="Kafka brokers: 1 or 3.")] = 1,
+    brokers: Annotated[
+        int | None,
+        typer.Option(
+            "--brokers",
+            help="Kafka brokers, 1 or 3; as many as there were, or 1, if not given.",
+            show_default=False,
+        ),
+    ] = None,
     ports: Annotated[
         str | None,
         typer.Option(
@@ -32,16 +39,15 @@ def up(
     json: options.Json = False,
 ) -> None:
     """Start them, and wait until they answer. They go on running until `fanbell cluster down`."""
-    if brokers not in local.BROKERS:
+    if brokers is not None and brokers not in local.BROKERS:
         raise Failed(Exit.USAGE, f"--brokers must be one of {local.BROKERS}, not {brokers}")
     try:
         given = [int(port) for port in ports.split(",")] if ports else None
     except ValueError:
         given = []
-    if given is not None and (len(given) != 2 * brokers + 2 or not all(0 < port < 1 << 16 for port in given)):
-        raise Failed(
-            Exit.USAGE, f"--ports must be {2 * brokers + 2} port numbers, separated by commas, not {ports!r}"
-        )
+    count = 2 * local.number_of_brokers(Path(data), brokers) + 2
+    if given is not None and (len(given) != count or not all(0 < port < 1 << 16 for port in given)):
+        raise Failed(Exit.USAGE, f"--ports must be {count} port numbers, separated by commas, not {ports!r}")
     made = local.up(Path(data), brokers, given)
     if json:
         show.as_json(_described(made))

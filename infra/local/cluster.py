@@ -22,6 +22,10 @@ class AlreadyUp(Exception):
     """There is a cluster in this folder, and it runs."""
 
 
+class OtherNumber(Exception):
+    """The cluster in this folder has another number of brokers."""
+
+
 class Cluster(Struct, kw_only=True):
     """The servers of one folder."""
 
@@ -46,14 +50,27 @@ class Cluster(Struct, kw_only=True):
         return f"127.0.0.1:{self.cassandra.port}"
 
 
+def number_of_brokers(data: Path, wanted: int | None = None) -> int:
+    """How many there are to be in `data`: as many as it was made with, else `wanted`, else one. Raises OtherNumber."""
+    before = read(data)
+    there = len(before.brokers) if before is not None else wanted or 1
+    if wanted not in (None, there):
+        raise OtherNumber(
+            f"the cluster in {data} was made with {there} broker{'s' * (there > 1)}, and cannot have {wanted}: take "
+            f"another folder, or `fanbell cluster down --forget --data {data}`, which removes what is in it"
+        )
+    return there
+
+
 def up(
-    data: Path, brokers: int = 1, ports: list[int] | None = None, sync: cassandra.Sync = "periodic"
+    data: Path, brokers: int | None = None, ports: list[int] | None = None, sync: cassandra.Sync = "periodic"
 ) -> Cluster:
-    """Start all of it in `data` and wait until it answers. Ports of an earlier start are kept.
+    """Start all of it in `data` and wait until it answers. Number of brokers and ports of an earlier start are kept.
 
     `ports`: for each broker two, then Cassandra's two; free ones if not given. `sync`: when what Cassandra
-    acknowledged is on disk (`cassandra.SYNC`). Raises Missing, NotStarted, AlreadyUp.
+    acknowledged is on disk (`cassandra.SYNC`). Raises Missing, NotStarted, AlreadyUp, OtherNumber.
     """
+    number = number_of_brokers(data, brokers)
     check_tools()
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True)
@@ -63,9 +80,8 @@ def up(
             if any(node.alive for node in before.nodes):
                 raise AlreadyUp(f"a cluster runs in {data}; `fanbell cluster down --data {data}` ends it")
             ports = ports or _ports_of(before)
-            brokers = len(before.brokers)
-        ports = ports or free_ports(2 * brokers + 2)
-        pairs = [(ports[2 * i], ports[2 * i + 1]) for i in range(brokers)]
+        ports = ports or free_ports(2 * number + 2)
+        pairs = [(ports[2 * i], ports[2 * i + 1]) for i in range(number)]
         for name in ("kafka", "cassandra"):
             jars(name)  # which may take minutes, or fail: nothing runs meanwhile
         with ended_unless_well() as nodes:
@@ -158,4 +174,6 @@ def _ports_of(cluster: Cluster) -> list[int]:
     return [*kept, cluster.cassandra.port, cluster.storage_port]
 
 
-__all__ = ["AlreadyUp", "Cluster", "answers", "down", "read", "restart", "up"]
+__all__ = [
+    "AlreadyUp", "Cluster", "OtherNumber", "answers", "down", "number_of_brokers", "read", "restart", "up"
+]  # fmt: skip

@@ -111,3 +111,31 @@ def test_a_start_that_fails_leaves_nothing_running(
     finally:
         for node in servers.nodes:
             node.end()
+
+
+def test_a_folder_keeps_its_number_of_brokers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What was made with one broker is not started as if it had three, nor the other way round; without a number it is
+    started as it was made, on other ports if they are as many.
+    """
+    servers = Started(monkeypatch, "", AssertionError())
+    for made, other, brokers in ((1, "3", "one"), (3, "1", "three")):
+        folder = tmp_path / brokers
+        try:
+            first = cluster.up(folder, made)
+            cluster.down(folder)
+            with pytest.raises(cluster.OtherNumber, match=f"was made with {made} "):
+                cluster.up(folder, int(other))
+
+            done = fanbell("up", "--data", folder, "--brokers", other)
+            assert (done.returncode, f"was made with {made} " in done.stderr) == (Exit.USAGE, True)
+            done = fanbell(
+                "up", "--data", folder, "--ports", ",".join(map(str, range(1, 3 + 2 * int(other))))
+            )
+            assert (done.returncode, f"--ports must be {2 * made + 2}" in done.stderr) == (Exit.USAGE, True)
+
+            again = cluster.up(folder)
+            assert again.bootstrap == first.bootstrap
+        finally:
+            for node in servers.nodes:
+                node.end()
