@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from fanbell.infra.cli.exits import Exit
 from fanbell.infra.local import cassandra, cluster, kafka
 from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.local.process import free_ports
 from tests.infra.up_process import FANBELL
 
 pytestmark = pytest.mark.cluster
+UP_S = 3 * kafka.START_S + cassandra.START_S  # the most that the command waits for what it starts
+
+
+def fanbell(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+    line = [FANBELL, "cluster", *args]
+    return subprocess.run(line, capture_output=True, text=True, timeout=UP_S, check=False)
 
 
 def status(data: Path) -> tuple[int, dict[str, object]]:
-    line = [FANBELL, "cluster", "status", "--data", data, "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = fanbell("status", "--data", data, "--json")
     return done.returncode, json.loads(done.stdout)
 
 
@@ -34,6 +40,31 @@ def test_what_runs_is_shown(servers: Cluster) -> None:
         ("kafka broker 1", True),
         ("cassandra", True),
     ]
+
+
+def test_three_brokers_by_the_command(tmp_path: Path) -> None:
+    """
+    `up --brokers 3` starts three brokers and a Cassandra, `status` shows them, and `down --forget`
+    ends them all and leaves nothing of them.
+    """
+    folder = tmp_path / "cluster"
+    try:
+        made = fanbell("up", "--brokers", "3", "--data", folder, "--json")
+        assert made.returncode == 0, made.stderr
+        said = json.loads(made.stdout)
+        names = [f"kafka broker {n}" for n in (1, 2, 3)] + ["cassandra"]
+        assert [(node["name"], node["answers"]) for node in said["nodes"]] == [(name, True) for name in names]
+        assert len(set(said["kafka_bootstrap_servers"].split(","))) == 3
+        assert status(folder) == (0, said)
+        started = cluster.read(folder)
+        assert started is not None
+    finally:
+        ended = fanbell("down", "--forget", "--data", folder)
+
+    assert ended.returncode == 0, ended.stderr
+    assert [node.name for node in started.nodes if node.alive] == []
+    assert sorted(path.name for path in folder.iterdir()) == ["lock"]
+    assert fanbell("status", "--data", folder).returncode == Exit.NOT_FOUND
 
 
 def test_a_second_start_in_the_same_folder_is_refused(servers: Cluster) -> None:
