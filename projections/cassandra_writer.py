@@ -1,8 +1,9 @@
 """Writes of the Cassandra store: what `notices` carries, as stamped rows, without reading any of them first.
 
-Two things may read. A retraction may bring no old row back into view, so the inboxes that it touches are looked at
+Three things may read. A retraction may bring no old row back into view, so the inboxes that it touches are looked at
 once, before the batch, unless they are known to hold no more than they keep; what has left them is then deleted for
-good. And a user's marks on all rows are settled into the rows once there are MARKS_MAX of them.
+good. Of the inboxes that nobody has looked at, some are drawn by lot and looked at after the batch, to trim what could
+not be counted. And a user's marks on all rows are settled into the rows once there are MARKS_MAX of them.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from msgspec.structs import astuple
 from fanbell.projections import apply as meaning
 from fanbell.projections import cassandra_tables as tables
 from fanbell.projections.cassandra_gathered import HEAVY_ROWS, Gathered
-from fanbell.projections.cassandra_held import MARKS_MAX, PEOPLE_MAX, Exact, Person
+from fanbell.projections.cassandra_held import MARKS_MAX, PEOPLE_MAX, Exact, Person, lot_of
 from fanbell.projections.cassandra_reader import live_seqs, stored
 from fanbell.projections.cassandra_tables import ROW, Shown
 from fanbell.schemas.codec import content_of
@@ -52,6 +53,8 @@ class Writer:
         self._gathered = Gathered()
         self._first = Gathered()
         self._exact: dict[str, Exact] = {}
+        self._drawn: set[str] = set()
+        """Users whose inboxes are to be looked at after the batch."""
         self._heads: dict[str, bytes] = {}
         # A row lives as long as it may be shown, and is shown as long as its content says: nothing outlives by the
         # TTL what is shown, and marks put later take at least the rest of the row's life.
@@ -94,6 +97,8 @@ class Writer:
                 await asyncio.sleep(0)
         await self._send()
         self._exact = {}
+        if self._drawn:
+            await self._trim_drawn(records[-1].seq)
 
     async def _send(self) -> None:
         """Bodies first, so that no row shows what is not there; and traces with them."""
@@ -132,6 +137,20 @@ class Writer:
 
         await each(doubtful, look)
 
+    async def _trim_drawn(self, last: int) -> None:
+        """Drop what has left the inboxes that were drawn, by the rows that records up to the seq `last` put there."""
+        drawn, self._drawn = self._drawn, set()
+
+        async def look(user: str) -> None:
+            seqs = await live_seqs(self._cassandra, user, last + 1, self.keep + 1)
+            person = self._person(user)
+            if len(seqs) > self.keep:
+                self._trim(person, seqs[self.keep - 1], packed_long(last))
+            person.most = min(len(seqs), self.keep)
+
+        await each(drawn, look)
+        await self._send()
+
     def _shape(self, content: bytes) -> tuple[str, str, str | None, int | None]:
         """Id, kind, scope and expiry of `content`."""
         shape = self._shapes.get(content)
@@ -166,13 +185,15 @@ class Writer:
         stamp = packed_long(seq)
         tail = stamp + self._shown(notice) + stamp + self._ttl
         head, people, add, keep = self._heads[tables.PUT], self._people, self._gathered.add, self.keep
-        exact = self._exact
+        exact, lot = self._exact, lot_of(seq, keep)
         for user in notice.recipients:
             person = people.get(user) or self._person(user)
             add(_ROUTE.pack(person.bucket), head, person.key, tail)
             below = person.put(seq, keep)
             if below is not None:
                 self._trim(person, below, stamp)
+            if person.most is None and person.lot % keep == lot:
+                self._drawn.add(user)
             if exact and user in exact:
                 exact[user].put(seq)
         self._trace(self._shape(notice.content)[0], seq, len(notice.recipients), {})
@@ -211,6 +232,12 @@ class Writer:
         below = person.put(update.row_seq, self.keep)
         if below is not None:
             self._trim(person, below, stamp)
+        if (
+            person.most is None
+            and update.prev_row_seq == -1
+            and person.lot % self.keep == lot_of(update.seq, self.keep)
+        ):
+            self._drawn.add(user)
         exact = self._exact.get(user)
         if exact is not None:
             exact.seqs.discard(update.prev_row_seq)

@@ -183,6 +183,31 @@ def test_an_inbox_is_trimmed_without_a_delete_for_each_row(cassandra: Cassandra)
     run(story())
 
 
+def test_inboxes_are_trimmed_however_many_people_there_are(
+    cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where a partition has more people than its writer can count for, and nobody gets `keep` rows until all are
+    forgotten, or until the writer is replaced, what is stored stays near twice what is kept.
+    """
+    monkeypatch.setattr(cassandra_writer, "PEOPLE_MAX", 10)
+    people, rounds = [f"person{number}" for number in range(40)], 80
+
+    async def story() -> None:
+        store = CassandraStore(cassandra, KEEP)
+        for turn in range(rounds):
+            await told(store, *[notice(40 * turn + n + 1, [user]) for n, user in enumerate(people)])
+            if turn % 4 == 3:
+                store = CassandraStore(cassandra, KEEP)
+        stored = await cassandra.execute_plain(f"SELECT user FROM {cassandra.config.keyspace}.inbox")
+        assert len(stored) <= 3 * KEEP * len(people)
+        for number, user in enumerate(people):
+            newest = [40 * turn + number + 1 for turn in range(rounds - 1, rounds - 1 - KEEP, -1)]
+            assert await seqs(store, user) == newest
+
+    run(story())
+
+
 def _at(user: str) -> tuple[int, str]:
     return tables.bucket_of(user), user
 
