@@ -1,11 +1,10 @@
-"""Reads of the Cassandra store. An inbox is one read of neighbouring rows; what it shows is another.
+"""Reads of the Cassandra store. An inbox is one read of neighbouring rows; what a page of it shows is another.
 
 A read goes over no more than it shows, but for what was taken back lately, and marks of rows that are gone.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -20,7 +19,12 @@ BODIES_CACHED: Final = 20_000  # decoded, about 1 KB each
 MORE_ROWS: Final = (
     16  # asked for beyond what is kept: marks on all rows, and what is left of rows that are gone
 )
+AT_ONCE: Final = 50
+"""Bodies or profiles asked for in one request: a page. They lie in as many Cassandra partitions at worst, each of which
+is asked for all of them, so a request costs the square; a request for each partition cost five times as much."""
 SEQ_END: Final = (1 << 63) - 1
+
+T = TypeVar("T")
 
 _profile: Final = msgspec.json.Decoder(tuple[str | None, str | None, str | None, str | None])
 _preferences: Final = msgspec.json.Decoder(list[tuple[str, str, str, str]])
@@ -61,6 +65,10 @@ async def live_seqs(cassandra: Cassandra, user: str, before_put: int, keep: int)
     return found[:keep]
 
 
+def _parts(items: list[T]) -> list[list[T]]:
+    return [items[first : first + AT_ONCE] for first in range(0, len(items), AT_ONCE)]
+
+
 class Reader:
     """Answers of what is acknowledged. All of its methods raise CassandraFailed."""
 
@@ -88,15 +96,13 @@ class Reader:
             partition = self._partitions.get(user)
             if partition is None:
                 return {}
-        found = {}
-        missing: defaultdict[int, list[int]] = defaultdict(list)
-        for seq in set(seqs):
-            body = self._bodies.get((partition, seq))
-            if body is None:
-                missing[seq >> tables.CHUNK_BITS].append(seq)
-            else:
-                found[seq] = body
-        asked = [(tables.READ_BODIES, (partition, chunk, wanted)) for chunk, wanted in missing.items()]
+        wanted = set(seqs)
+        found = {seq: body for seq in wanted if (body := self._bodies.get((partition, seq))) is not None}
+        missing = sorted(wanted - found.keys())  # neighbours in one request
+        asked = [
+            (tables.READ_BODIES, (partition, sorted({seq >> tables.CHUNK_BITS for seq in some}), some))
+            for some in _parts(missing)
+        ]
         for rows in await self._cassandra.execute_all(asked):
             for seq, data in rows:
                 found[seq] = self._keep(partition, seq, data)
@@ -127,10 +133,11 @@ class Reader:
         return [] if text is None else [Preference(*item) for item in _preferences.decode(text)]
 
     async def profiles(self, users: Sequence[str]) -> dict[str, Profile]:
-        by_bucket: defaultdict[int, list[str]] = defaultdict(list)
-        for user in set(users):
-            by_bucket[bucket_of(user)].append(user)
-        asked = [(tables.READ_PEOPLE, (bucket, wanted)) for bucket, wanted in by_bucket.items()]
+        wanted = sorted(set(users), key=bucket_of)
+        asked = [
+            (tables.READ_PEOPLE, (sorted({bucket_of(user) for user in some}), some))
+            for some in _parts(wanted)
+        ]
         answers: list[Any] = [row for rows in await self._cassandra.execute_all(asked) for row in rows]
         return {user: Profile(*_profile.decode(text)) for user, text in answers if text is not None}
 

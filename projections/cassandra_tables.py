@@ -77,11 +77,11 @@ READ_BELOW: Final = (
     f"SELECT what, seq, {_COLUMNS} FROM inbox WHERE {_AT} AND what = {ROW} AND seq < ? LIMIT ?"  # noqa: S608
 )
 READ_SEQS: Final = f"SELECT seq, writetime(shown) FROM inbox WHERE {_AT} AND what = {ROW} AND seq < ? LIMIT ?"  # noqa: S608
-READ_BODIES: Final = "SELECT seq, body FROM bodies WHERE partition = ? AND chunk = ? AND seq IN ?"
+READ_BODIES: Final = "SELECT seq, body FROM bodies WHERE partition = ? AND chunk IN ? AND seq IN ?"
 READ_POSITIONS: Final = "SELECT partition, position FROM positions WHERE name = ?"
 READ_LOG: Final = "SELECT identity FROM logs WHERE name = ?"
 CLAIM: Final = "INSERT INTO logs (name, identity) VALUES (?, ?) IF NOT EXISTS"
-READ_PEOPLE: Final = "SELECT user, profile FROM people WHERE bucket = ? AND user IN ?"
+READ_PEOPLE: Final = "SELECT user, profile FROM people WHERE bucket IN ? AND user IN ?"
 READ_PREFERENCES: Final = f"SELECT preferences FROM people WHERE {_AT}"  # noqa: S608
 READ_LISTED: Final = f"SELECT item FROM lists WHERE {_AT} AND what = ? AND item > ? LIMIT ?"  # noqa: S608
 READ_TRACE: Final = "SELECT heard, silenced FROM traces WHERE bucket = ? AND activity = ?"

@@ -19,11 +19,11 @@ from fanbell.projections.store import Row, Store, StoreFailed
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.records import Mark, Told
-from fanbell.streams.cassandra import Cassandra, CassandraFailed
+from fanbell.streams.cassandra import Cassandra, CassandraFailed, Rows
 from fanbell.streams.cassandra_packed import PackedBatch
 from tests.cluster import keyspaces
 from tests.projections.salted import for_others, salted
-from tests.projections.told import NAMES, histories, mark, notice, retraction, update
+from tests.projections.told import NAMES, histories, mark, notice, retraction, update, wish
 
 pytestmark = pytest.mark.cluster
 T = TypeVar("T")
@@ -210,6 +210,42 @@ def test_inboxes_are_trimmed_however_many_people_there_are(
 
 def _at(user: str) -> tuple[int, str]:
     return tables.bucket_of(user), user
+
+
+def test_a_page_is_three_requests(cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    However far apart the notices are that an inbox shows, and whoever did what they tell of, its rows are one request,
+    what 50 of them show is another, and the profiles of 50 people a third.
+    """
+    asked: list[str] = []
+    execute = cassandra.execute
+
+    async def counted(cql: str, values: Sequence[Any] = ()) -> Rows:
+        asked.append(cql)
+        return await execute(cql, values)
+
+    async def story() -> None:
+        actors = [f"actor{number}" for number in range(51)]
+        records: list[Told] = []
+        for number, actor in enumerate(actors):
+            records += [
+                wish(200 * number + 1, "profile", actor, name=actor),
+                notice(200 * number + 2, ["ben"], actor=actor),
+            ]
+        await told(CassandraStore(cassandra), *records)
+        monkeypatch.setattr(cassandra, "execute", counted)
+
+        for shown, requests in ((50, 3), (51, 5)):
+            store = CassandraStore(cassandra)
+            asked.clear()
+            names = [row.body for row in (await store.rows("ben"))[:shown]]
+            bodies = await store.bodies("ben", names)
+            profiles = await store.profiles(actors[:shown])
+            assert len(asked) == requests, asked
+            assert [bodies[name].actors[0] for name in names] == actors[::-1][:shown]
+            assert [profiles[actor].name for actor in actors[:shown]] == actors[:shown]
+
+    run(story())
 
 
 def test_marks_on_everything_are_settled(cassandra: Cassandra) -> None:
