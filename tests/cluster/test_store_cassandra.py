@@ -128,45 +128,6 @@ def test_a_batch_applied_again_trims_no_more(cassandra: Cassandra) -> None:
     run(story())
 
 
-def test_marks_on_trimmed_rows(cassandra: Cassandra) -> None:
-    """
-    Marks and corrections of rows that were trimmed bring none of them back, nor do they hide those that are there.
-    """
-
-    async def story() -> None:
-        store = CassandraStore(cassandra, KEEP)
-        await told(store, *[notice(seq, ["ben"]) for seq in range(1, 40)])
-        await told(store, mark(40, "ben", "read", *range(1, 35)))
-        await told(
-            store,
-            *[update(41 + seq, ["ben"], row_seq=seq, prev=seq, announces=False) for seq in range(1, 30)],
-        )
-        await told(store, *[retraction(80 + seq, ["ben"], seq) for seq in (35, 36, 37, 38, 39)])
-        assert await seqs(store, "ben") == []
-        await told(store, notice(130, ["ben"]))
-        assert [(row.seq, row.flags) for row in await store.rows("ben")] == [(130, 0)]
-
-    run(story())
-
-
-def test_rows_that_are_gone_do_not_hide_those_that_are_there(cassandra: Cassandra) -> None:
-    """
-    However many marks lie on rows that are gone, the newest rows are found below them.
-    """
-
-    async def story() -> None:
-        store = CassandraStore(cassandra, KEEP)
-        await told(store, *[notice(seq, ["ben"]) for seq in range(1, 6)])
-        await told(
-            store,
-            mark(200, "ben", "seen", *range(6, 150)),
-            *[mark(201 + seq, "ben", "read", up_to=120 - seq) for seq in range(40)],
-        )
-        assert await seqs(store, "ben") == [5, 4, 3, 2, 1]
-
-    run(story())
-
-
 def test_an_inbox_is_trimmed_without_a_delete_for_each_row(cassandra: Cassandra) -> None:
     """
     What is stored of an inbox never exceeds twice what it keeps, and one range delete drops `keep` rows.

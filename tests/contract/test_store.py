@@ -283,6 +283,88 @@ def test_mark_never_brings_a_row_to_life(made: Made) -> None:
     run(story())
 
 
+def test_marks_on_trimmed_rows(made: Made) -> None:
+    """
+    Marks and corrections of rows that were trimmed bring none of them back, nor do they hide those that are there.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        await told(store, *[notice(seq, ["ben"]) for seq in range(1, 40)])
+        await told(store, mark(40, "ben", "read", *range(1, 35)))
+        await told(
+            store,
+            *[update(41 + seq, ["ben"], row_seq=seq, prev=seq, announces=False) for seq in range(1, 30)],
+        )
+        await told(store, *[retraction(80 + seq, ["ben"], seq) for seq in (35, 36, 37, 38, 39)])
+        assert await seqs(store, "ben") == []
+        await told(store, notice(130, ["ben"]))
+        assert [(row.seq, row.flags) for row in await store.rows("ben")] == [(130, 0)]
+
+    run(story())
+
+
+def test_rows_that_are_gone_do_not_hide_those_that_are_there(made: Made) -> None:
+    """
+    However many marks lie on rows that are gone, the newest rows are found below them.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        await told(store, *[notice(seq, ["ben"]) for seq in range(1, 6)])
+        await told(
+            store,
+            mark(200, "ben", "seen", *range(6, 150)),
+            *[mark(201 + seq, "ben", "read", up_to=120 - seq) for seq in range(40)],
+        )
+        assert await seqs(store, "ben") == [5, 4, 3, 2, 1]
+
+    run(story())
+
+
+def test_what_comes_late_changes_nothing(made: Made) -> None:
+    """
+    A batch that was applied long since, or a part of it, changes nothing when it comes again after newer ones: neither
+    rows and marks, nor the position.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        old = [
+            notice(1, ["ben"]), update(2, ["ben"]), notice(3, ["ben"]), mark(4, "ben", "read", up_to=9),
+            wish(5, "follow", "ben", "ana"), notice(6, ["ben"], "x"),
+        ]  # fmt: skip
+        new = [
+            update(7, ["ben"], prev=2), retraction(8, ["ben"], 1), mark(9, "ben", "unread", 3),
+            mark(10, "ben", "archive", 7), wish(11, "unfollow", "ben", "ana"),
+            update(12, ["ben"], row_seq=7, prev=7, announces=False, actors=("cem",)),
+        ]  # fmt: skip
+        await told(store, *old)
+        await told(store, *new)
+        shown = await everything(store, ["ben"])
+        assert await seqs(store, "ben") == [7, 6, 3]
+        for late in (old, old[:2], old[1:4], old + new):
+            await told(store, *late)
+            assert await everything(store, ["ben"]) == shown
+
+    run(story())
+
+
+def test_a_notice_that_comes_after_its_retraction(made: Made) -> None:
+    """
+    What was taken back before it came stays so when it comes, late as it is.
+    """
+
+    async def story() -> None:
+        store = made()
+        await told(store, retraction(2, ["ben"], 1), notice(3, ["ben"]))
+        await told(store, notice(1, ["ben"]))
+        assert await seqs(store, "ben") == [3]
+        assert await store.positions() == {0: 3}
+
+    run(story())
+
+
 def test_seqs_name_rows_within_a_partition(made: Made) -> None:
     """
     Users of two partitions have rows of the same seq, each with its own body.
