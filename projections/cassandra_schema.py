@@ -13,6 +13,7 @@ from fanbell.streams.cassandra import Cassandra, CassandraConfig, CassandraFaile
 
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.cql")
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
+REPLICAS: Final = "replication_factor"
 _DATA_CENTRE: Final = re.compile(r"[\w.-]+")
 
 
@@ -44,7 +45,14 @@ def schema_files(config: CassandraConfig) -> list[SchemaFile]:
 
 def replication(said: str) -> str:
     """`said`, the setting cassandra_replication, as CQL. Raises ValueError."""
-    pairs = [("replication_factor", said.strip())]
+    return (
+        "{'class': 'NetworkTopologyStrategy', " + ", ".join(f"'{dc}': {n}" for dc, n in _copies(said)) + "}"
+    )
+
+
+def _copies(said: str) -> list[tuple[str, int]]:
+    """By data centre, or for every one (REPLICAS), how many copies `said` asks for. Raises ValueError."""
+    pairs = [(REPLICAS, said.strip())]
     if not said.strip().isdigit():
         pairs = [
             (dc.strip(), copies.strip()) for dc, _, copies in (p.partition(":") for p in said.split(","))
@@ -53,7 +61,34 @@ def replication(said: str) -> str:
         raise ValueError(
             f"cassandra_replication must be a number, or one for each data centre (dc1:3,dc2:3), not {said!r}"
         )
-    return "{'class': 'NetworkTopologyStrategy', " + ", ".join(f"'{dc}': {n}" for dc, n in pairs) + "}"
+    return [(dc, int(copies)) for dc, copies in pairs]
+
+
+async def left(cassandra: Cassandra) -> list[str]:
+    """What is not as the settings say, and `apply_schema` does not change. Raises CassandraFailed, ValueError.
+
+    Copies: more of them would be read before they are there, so somebody has to choose the moment.
+    """
+    config = cassandra.config
+    rows = await cassandra.execute_plain(
+        f"SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = '{config.keyspace}'"  # noqa: S608
+    )
+    if not rows:
+        return []
+    found = dict(rows[0][0])
+    strategy = found.pop("class").rpartition(".")[2]
+    copies = {dc: int(number) for dc, number in found.items()}
+    wanted = dict(_copies(config.replication))
+    if REPLICAS in wanted:  # of every data centre that there was when the keyspace was made
+        wanted = dict.fromkeys(copies, wanted[REPLICAS])
+    if (strategy, copies) == ("NetworkTopologyStrategy", wanted):
+        return []
+    return [
+        f"keyspace {config.keyspace} has copies by {strategy}, {copies}, but cassandra_replication is "
+        f"{config.replication}. `apply` does not change it: set it to what is there, or run ALTER KEYSPACE "
+        f"{config.keyspace} WITH replication = {replication(config.replication)} and then, on every node, "
+        f"`nodetool repair --full {config.keyspace}`"
+    ]
 
 
 async def applied(cassandra: Cassandra) -> list[int]:

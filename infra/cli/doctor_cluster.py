@@ -96,12 +96,12 @@ def cassandra(settings: Settings) -> list[Finding]:
 
 
 async def _cassandra(config: "CassandraConfig") -> list[Finding]:
-    from fanbell.projections.cassandra_schema import plan
+    from fanbell.projections.cassandra_schema import left, plan
     from fanbell.streams.cassandra import connect
 
     connected = await connect(config, keyspace=False)
     try:
-        files = await plan(connected)
+        files, kept = await plan(connected), await left(connected)
         ahead_ms = await _ahead_ms(connected)
     finally:
         await connected.close()
@@ -113,6 +113,8 @@ async def _cassandra(config: "CassandraConfig") -> list[Finding]:
             "`fanbell store apply` makes what is missing",
         )
         return [*found, Finding("tables", "bad", seen, hint)]
+    if kept:
+        return [*found, Finding("tables", "bad", "; ".join(kept), "`fanbell store plan` says the same")]
     return [*found, Finding("tables", "ok", f"all there in keyspace {config.keyspace}")]
 
 

@@ -18,9 +18,9 @@ store = typer.Typer(help="Make the tables of inboxes in Cassandra.", no_args_is_
 def plan(context: typer.Context, config: options.Config = None, json: options.Json = False) -> None:
     """Show what is missing in Cassandra, and the statements that `apply` would run. Changes nothing."""
     where = _config(context, config)
-    files = asyncio.run(_files(where, apply=False))
+    files, left = asyncio.run(_files(where, apply=False))
     if json:
-        show.as_json({"keyspace": where.keyspace, "missing": _described(files)})
+        show.as_json({"keyspace": where.keyspace, "missing": _described(files), "left": left})
         return
     for file in files:
         show.said(f"-- {file.name}", "dim")
@@ -28,18 +28,20 @@ def plan(context: typer.Context, config: options.Config = None, json: options.Js
             show.said(f"{statement};", "")
     if not files:
         show.said(f"nothing is missing in keyspace {where.keyspace}")
+    _say_left(left)
 
 
 @store.command("apply", context_settings=serving.MORE, epilog=serving.EPILOG)
 def apply_(context: typer.Context, config: options.Config = None, json: options.Json = False) -> None:
     """Make what is missing in Cassandra. Once more changes nothing."""
     where = _config(context, config)
-    files = asyncio.run(_files(where, apply=True))
+    files, left = asyncio.run(_files(where, apply=True))
     if json:
-        show.as_json({"keyspace": where.keyspace, "applied": _described(files)})
+        show.as_json({"keyspace": where.keyspace, "applied": _described(files), "left": left})
         return
     names = ", ".join(file.name for file in files)
     show.said(f"applied to keyspace {where.keyspace}: {names}" if files else "nothing was missing")
+    _say_left(left)
 
 
 def _config(context: typer.Context, config: str | None) -> "CassandraConfig":
@@ -51,13 +53,20 @@ def _config(context: typer.Context, config: str | None) -> "CassandraConfig":
     return cassandra_config(settings)
 
 
-async def _files(config: "CassandraConfig", *, apply: bool) -> "list[SchemaFile]":
+def _say_left(left: list[str]) -> None:
+    for why in left:
+        show.said(f"left as it is: {why}", "yellow")
+
+
+async def _files(config: "CassandraConfig", *, apply: bool) -> "tuple[list[SchemaFile], list[str]]":
+    """What is missing, or was made; and what is not as it should be and stays so."""
     from fanbell.projections import cassandra_schema
     from fanbell.streams.cassandra import connect
 
     cassandra = await connect(config, keyspace=False)
     try:
-        return await (cassandra_schema.apply_schema(cassandra) if apply else cassandra_schema.plan(cassandra))
+        work = cassandra_schema.apply_schema if apply else cassandra_schema.plan
+        return await work(cassandra), await cassandra_schema.left(cassandra)
     finally:
         await cassandra.close()
 

@@ -1,5 +1,6 @@
 """`fanbell store`: what it shows, and what it makes."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fanbell.infra.cassandra import cassandra_config
+from fanbell.infra.cli import doctor_cluster
 from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.settings import BadSetting, Settings
+from tests.cluster.keyspaces import config_of
 from tests.cluster.servers import fresh_name
 from tests.infra.up_process import FANBELL
 
@@ -45,6 +49,33 @@ def test_plan_shows_what_apply_makes(servers: Cluster) -> None:
     assert said("apply")["applied"] == missing
     assert said("plan")["missing"] == said("apply")["applied"] == []
     assert "nothing is missing" in fanbell("plan", **at).stdout
+
+
+@pytest.mark.cluster
+def test_other_copies_than_are_set_are_shown(servers: Cluster) -> None:
+    """
+    A keyspace whose copies are not those of the setting is shown by plan, apply and doctor, and left as it is: rows
+    would have to be repaired too.
+    """
+    at = {"contact_points": servers.contact_points, "keyspace": fresh_name("cli")}
+
+    def left(verb: str, replication: str) -> list[str]:
+        done = fanbell(verb, "--json", replication=replication, **at)
+        assert done.returncode == 0, done.stderr
+        found: list[str] = json.loads(done.stdout)["left"]
+        return found
+
+    assert left("plan", "1") == left("apply", "1") == left("plan", "datacenter1:1") == []
+    for replication in ("2", "datacenter1:2", "datacenter1:1,dc2:1"):
+        (said,) = left("plan", replication)
+        assert "{'datacenter1': 1}" in said
+        assert f"cassandra_replication is {replication}" in said
+        assert f"ALTER KEYSPACE {at['keyspace']} WITH replication" in said
+        assert left("apply", replication) == [said]
+    assert said in fanbell("plan", replication=replication, **at).stdout.replace("\n", " ")
+    config = config_of(servers, at["keyspace"])
+    (_, _, tables) = asyncio.run(doctor_cluster._cassandra(replace(config, replication=replication)))
+    assert (tables.verdict, said in tables.seen) == ("bad", True)
 
 
 @pytest.mark.parametrize(
