@@ -18,6 +18,7 @@ def cassandra_config(settings: Settings) -> CassandraConfig:
         local_dc=settings.cassandra_local_dc,
         username=settings.cassandra_username,
         password=settings.cassandra_password,
+        tls=settings.cassandra_tls,
         ssl_cafile=settings.cassandra_ssl_cafile,
         ssl_certfile=settings.cassandra_ssl_certfile,
         ssl_keyfile=settings.cassandra_ssl_keyfile,

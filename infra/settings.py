@@ -166,6 +166,9 @@ class Settings:
     ] = ""
     cassandra_username: Annotated[str, Rule("user of Cassandra, if it asks for one")] = ""
     cassandra_password: Annotated[str, Rule("the user's password", secret=True)] = ""
+    cassandra_tls: Annotated[
+        bool, Rule("TLS with servers whose certificates the system's authorities sign: true or false")
+    ] = False
     cassandra_ssl_cafile: Annotated[
         str, Rule("turns on TLS: certificates (PEM) that Cassandra's are signed by")
     ] = ""
@@ -288,7 +291,7 @@ def _value(name: str, given: object, where: str) -> Any:
     default, rule = TABLE[name]
     try:
         value = _CONVERT[type(default)](given)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, KeyError):
         wanted = _WANTED[type(default)]
         shown = "" if rule.secret else f", not {given!r}"
         raise BadSetting(f"{where}: {name} must be {wanted}{shown}") from None
@@ -297,6 +300,12 @@ def _value(name: str, given: object, where: str) -> Any:
     if rule.among and value not in rule.among:
         raise BadSetting(f"{where}: {name} must be one of {', '.join(rule.among)}, not {value!r}")
     return value
+
+
+def _truth(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    return {"true": True, "false": False}[_text(given).lower()]
 
 
 def _whole(given: object) -> int:
@@ -331,8 +340,16 @@ def _names(given: object) -> tuple[str, ...]:
     return tuple(name for item in given if (name := _text(item).strip()))
 
 
-_CONVERT: Final = {int: _whole, float: _number, str: _text, tuple: _names, type(Path()): _folder}
+_CONVERT: Final = {
+    bool: _truth,
+    int: _whole,
+    float: _number,
+    str: _text,
+    tuple: _names,
+    type(Path()): _folder,
+}
 _WANTED: Final = {
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string",
@@ -346,4 +363,6 @@ def _shown(value: object, rule: Rule) -> str:
         return "(set)" if value else ""
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -60,6 +60,8 @@ class CassandraConfig(Struct, frozen=True, kw_only=True):
     local_dc: str = ""
     username: str = ""
     password: str = ""
+    tls: bool = False
+    """By the system's authorities, if no `ssl_cafile` names others. That, or a certificate of ours, turns it on too"""
     ssl_cafile: str = ""
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
@@ -317,7 +319,7 @@ def _point(text: str) -> tuple[str, int]:
 
 
 def _ssl_context(config: CassandraConfig) -> ssl.SSLContext | None:
-    if not (config.ssl_cafile or config.ssl_certfile):
+    if not (config.tls or config.ssl_cafile or config.ssl_certfile):
         return None
     context = ssl.create_default_context(cafile=config.ssl_cafile or None)
     if config.ssl_certfile:

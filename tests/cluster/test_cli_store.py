@@ -109,7 +109,8 @@ def test_every_setting_reaches_the_connection(tmp_path: Path) -> None:
     settings = Settings(
         cassandra_contact_points=("a:1", "b"), cassandra_keyspace="k", cassandra_replication="dc1:3,dc2:2",
         cassandra_local_dc="dc1", cassandra_username="u", cassandra_password="p-secret", cassandra_ssl_cafile="ca",
-        cassandra_ssl_certfile="cert", cassandra_ssl_keyfile="key", cassandra_request_timeout_ms=700,
+        cassandra_ssl_certfile="cert", cassandra_ssl_keyfile="key", cassandra_tls=True,
+        cassandra_request_timeout_ms=700,
     )  # fmt: skip
     config = cassandra_config(settings)
 

@@ -53,12 +53,16 @@ def test_every_type_can_come_from_a_variable() -> None:
             "FANBELL_DATA": "/srv/fanbell",
             "FANBELL_RATE_LIMIT_PER_TOKEN": "2.5",
             "FANBELL_ALLOWED_HOSTS": "a.example, b.example,",
+            "FANBELL_CASSANDRA_TLS": "True",
         },
     )
 
     assert Path("/srv/fanbell") == settings.data
     assert settings.rate_limit_per_token == 2.5
     assert settings.allowed_hosts == ("a.example", "b.example")
+    assert settings.cassandra_tls is True
+    assert load({}, {"FANBELL_CASSANDRA_TLS": "false"}).cassandra_tls is False
+    assert {line.name: line.value for line in settings.describe()}["cassandra_tls"] == "true"
 
 
 def test_every_type_can_come_from_the_file(tmp_path: Path) -> None:
@@ -66,10 +70,12 @@ def test_every_type_can_come_from_the_file(tmp_path: Path) -> None:
     The file has numbers as numbers and names as an array.
     """
     file = tmp_path / "fanbell.toml"
-    file.write_text('data = "d"\nrate_limit_per_token = 2\nallowed_hosts = ["a"]\n', encoding="utf-8")
+    text = 'data = "d"\nrate_limit_per_token = 2\nallowed_hosts = ["a"]\ncassandra_tls = true\n'
+    file.write_text(text, encoding="utf-8")
     settings = load({}, {}, file)
 
     assert (Path("d"), 2.0, ("a",)) == (settings.data, settings.rate_limit_per_token, settings.allowed_hosts)
+    assert settings.cassandra_tls is True
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,8 @@ def test_bad_variables_are_told(environ: dict[str, str], told: str) -> None:
         ("allowed_hosts = [1]", "names"),
         ("port = ", "not valid TOML"),
         ("rate_limit_per_token = 'x'", "a number"),
+        ("cassandra_tls = 1", "true or false"),
+        ("cassandra_tls = 'yes'", "true or false"),
     ],
 )
 def test_bad_files_are_told(text: str, told: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """How requests to Cassandra are asked again, by the driver's own way of asking its policy."""
 
+import ssl
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from cassandra.protocol import (
     WriteTimeoutErrorMessage,
 )
 
-from fanbell.streams.cassandra import RETRIES_MAX, _Again
+from fanbell.streams.cassandra import RETRIES_MAX, CassandraConfig, _Again, _ssl_context
 
 COUNTS = {"consistency": 6, "required_responses": 2, "received_responses": 1}
 ERRORS = {
@@ -50,3 +51,14 @@ def test_it_is_asked_again_and_then_said(name: str) -> None:
         ((decision, _),) = asked
         again = RetryPolicy.RETRY if "timeout" in name else RetryPolicy.RETRY_NEXT_HOST
         assert decision == (again if retries < RETRIES_MAX else RetryPolicy.RETHROW)
+
+
+def test_tls_by_the_systems_authorities() -> None:
+    """TLS is turned on alone, or by naming certificates; servers' certificates are always looked at."""
+    assert _ssl_context(CassandraConfig(contact_points=())) is None
+
+    context = _ssl_context(CassandraConfig(contact_points=(), tls=True))
+
+    assert context is not None
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
