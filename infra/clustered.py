@@ -14,10 +14,12 @@ from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, connect
 from fanbell.streams.core.fold import UnknownFold
 from fanbell.streams.log_kafka import KafkaLog
+from fanbell.streams.sources import SourcesChanged
 from fanbell.streams.topics_kafka import TopicsUnusable
 
 REFUSALS: Final = (
-    *up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, projector.Discontinued, BadSetting, UnknownFold
+    *up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, projector.Discontinued, BadSetting, UnknownFold,
+    SourcesChanged,
 )  # fmt: skip
 """What keeps a process of a cluster from starting, or going on, said in one line rather than by a traceback."""
 

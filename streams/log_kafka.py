@@ -23,6 +23,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from fanbell.streams.kafka import KafkaConfig
 from fanbell.streams.kafka_appends import Appends
 from fanbell.streams.kafka_calls import Calls, check
+from fanbell.streams.kafka_checked import check_once
 from fanbell.streams.kafka_reads import Reads
 from fanbell.streams.kafka_tail import Tail
 from fanbell.streams.log import Entry, Record, check_entries, check_place
@@ -41,8 +42,9 @@ class KafkaLog:
     async def open(cls, config: KafkaConfig, partitions: int | None = None) -> Self:
         """Connect, and look whether the topics are as they must be: `partitions`, if given, in number.
 
-        Raises LogFailed, and TopicsUnusable with what to do.
+        Raises LogFailed, and TopicsUnusable or AiokafkaChanged with what to do.
         """
+        check_once()
         calls = Calls(config)
         await calls.open()
         log = None

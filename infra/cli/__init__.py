@@ -114,6 +114,7 @@ _EXPECTED: Final = (
     ("StoreFailed", Exit.FAILED, _LOOK),
     ("LogFailed", Exit.FAILED, _LOOK),
     ("TopicsUnusable", Exit.FAILED, ""),
+    ("SourcesChanged", Exit.FAILED, ""),
     ("LogShort", Exit.FAILED, _LOOK),
     ("UnknownFold", Exit.FAILED, ""),
     ("SnapshotFailed", Exit.FAILED, _LOOK),

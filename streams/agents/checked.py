@@ -1,12 +1,10 @@
-"""What of Faust `batches.py` overrides or relies on, as it was when it was read: another source is refused.
+"""What of Faust `batches.py` and `worker.py` override or rely on, as it was when read: another source is refused.
 
 After reading a new release: put its number and the digests that the error names into the tables below.
 """
 
-import inspect
-from collections.abc import Callable, Iterable
-from hashlib import blake2b
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import faust
 from faust.agents.manager import AgentManager
@@ -15,12 +13,17 @@ from faust.tables.recovery import Recovery
 from faust.transport import consumer
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
+from mode.services import Service
+
+from fanbell.streams.sources import Source, SourcesChanged, changed
 
 RELEASE: Final = "0.15.3"
 
-LEANED_ON: Final[tuple[Callable[..., Any], ...]] = (
+LEANED_ON: Final[tuple[Source, ...]] = (
     App._on_partitions_assigned,
     App._on_partitions_revoked,
+    App.on_rebalance_end,
+    App.on_rebalance_start,
     AgentManager.on_rebalance,
     consumer.Consumer._commit_offsets,
     consumer.Consumer._commit_tps,
@@ -49,12 +52,19 @@ LEANED_ON: Final[tuple[Callable[..., Any], ...]] = (
     driver.Consumer._to_message,
     driver.ConsumerRebalanceListener.on_partitions_assigned,
     driver.ConsumerRebalanceListener.on_partitions_revoked,
+    Service._crash,
+    Service.crash,
+    Service.crash_reason,
+    Service.wait,
+    Service.wait_first,
 )
 
 
 CHECKED: Final = {
     "faust.app.base.App._on_partitions_assigned": "56eb5bd7",
     "faust.app.base.App._on_partitions_revoked": "f21b5112",
+    "faust.app.base.App.on_rebalance_end": "38baafb3",
+    "faust.app.base.App.on_rebalance_start": "823b99e0",
     "faust.agents.manager.AgentManager.on_rebalance": "a024161d",
     "faust.transport.consumer.Consumer._commit_offsets": "e166f9da",
     "faust.transport.consumer.Consumer._commit_tps": "6f93e358",
@@ -83,29 +93,24 @@ CHECKED: Final = {
     "faust.transport.drivers.aiokafka.Consumer._to_message": "02eddd3d",
     "faust.transport.drivers.aiokafka.ConsumerRebalanceListener.on_partitions_assigned": "45654723",
     "faust.transport.drivers.aiokafka.ConsumerRebalanceListener.on_partitions_revoked": "0b4fc0b5",
+    "mode.services.Service._crash": "f96af576",
+    "mode.services.Service.crash": "c9deb45b",
+    "mode.services.Service.crash_reason": "9e6f3c4a",
+    "mode.services.Service.wait": "f1b5e886",
+    "mode.services.Service.wait_first": "ec629117",
 }
 """Digests of the sources in that release."""
 
 
-class FaustChanged(Exception):
+class FaustChanged(SourcesChanged):
     """The installed Faust differs from the release that was read, where it is overridden or relied on."""
 
 
-def check(leaned_on: Iterable[Callable[..., Any]] = LEANED_ON) -> None:
+def check(leaned_on: Iterable[Source] = LEANED_ON) -> None:
     """Raise FaustChanged unless Faust is, in all that is relied on, what was read."""
-    found = {name_of(function): digest_of(function) for function in leaned_on}
-    changed = [f"{name} ({digest})" for name, digest in found.items() if CHECKED.get(name) != digest]
-    if changed:
+    if differs := changed(leaned_on, CHECKED):
         raise FaustChanged(
             f"Faust {faust.__version__} differs from {RELEASE}, which batches were written for, in "
-            f"{', '.join(changed)}: install faust-streaming=={RELEASE}, or read these functions anew and then "
+            f"{', '.join(differs)}: install faust-streaming=={RELEASE}, or read these functions anew and then "
             "change streams/agents/checked.py"
         )
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
-def digest_of(function: Callable[..., Any]) -> str:
-    return blake2b(inspect.getsource(inspect.unwrap(function)).encode(), digest_size=4).hexdigest()

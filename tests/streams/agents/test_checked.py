@@ -1,6 +1,7 @@
 import pytest
 
-from fanbell.streams.agents.checked import CHECKED, LEANED_ON, FaustChanged, check, name_of
+from fanbell.streams.agents.checked import CHECKED, LEANED_ON, FaustChanged, check
+from fanbell.streams.sources import name_of
 
 
 def test_the_installed_faust_is_the_one_that_was_read() -> None:
@@ -32,3 +33,14 @@ def test_a_changed_function_is_named() -> None:
         FaustChanged, match=r"Consumer\._drain_messages \(\w{8}\): install faust-streaming==0.15.3"
     ):
         check([*LEANED_ON[:3], _drain_messages])
+
+
+def test_what_the_worker_leans_on_is_read_too() -> None:
+    """
+    How Faust says that it crashed, that it gives out partitions, and how its services wait, is among what is checked.
+    """
+    names = {name.removeprefix("faust.app.base.").removeprefix("mode.services.") for name in CHECKED}
+    assert names >= {
+        "Service._crash", "Service.crash_reason", "Service.wait", "Service.wait_first", "App.on_rebalance_start",
+        "App.on_rebalance_end",
+    }  # fmt: skip
