@@ -278,6 +278,24 @@ def test_a_missing_schema_is_said(servers: Cluster) -> None:
     run(story())
 
 
+def test_tables_are_compacted_as_said(servers: Cluster) -> None:
+    """
+    What people have, and snapshots, is compacted by the unified strategy, as the server itself says.
+    """
+    connection = keyspaces.shared(servers)
+    rows = run(
+        connection.execute_plain(
+            "SELECT table_name, compaction FROM system_schema.tables "
+            f"WHERE keyspace_name = '{connection.config.keyspace}'"
+        )
+    )
+    found = {table: dict(options)["class"].rpartition(".")[2] for table, options in rows}
+    assert {name: found[name] for name in keyspaces.TABLES} == dict.fromkeys(
+        keyspaces.TABLES, "UnifiedCompactionStrategy"
+    )
+    assert set(found) == {*keyspaces.TABLES, "schema_files"}
+
+
 def test_a_keyspace_is_of_one_log(cassandra: Cassandra) -> None:
     """
     The log whose worker comes first is the one whose inboxes a keyspace holds, whoever looks at it before; another one
