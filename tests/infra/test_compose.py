@@ -19,6 +19,7 @@ import yaml
 from docs.generate import commands
 from fanbell.edge.auth import UnsafeBind, check_bind
 from fanbell.infra.settings import BadSetting, Settings, load
+from fanbell.streams.agents.worker import LEAVE_S, REBALANCE_S
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDER: Final = ROOT / "infra" / "compose"
@@ -28,6 +29,7 @@ COMPOSE: Final[dict[str, Any]] = yaml.safe_load((FOLDER / "compose.yaml").read_t
 SERVICES: Final[dict[str, Any]] = COMPOSE["services"]
 OURS: Final = [name for name, service in SERVICES.items() if service["image"] == "fanbell"]
 VERBS: Final = dict(commands())
+OPERATING: Final = ROOT / "docs" / "operating.md"
 SECRET: Final = "x" * 32
 
 
@@ -96,6 +98,17 @@ def test_who_is_waited_for_can_be(name: str) -> None:
         else:
             assert how["condition"] == "service_completed_successfully"
             assert SERVICES[other]["restart"] == "on-failure"  # not for ever, as one that serves
+
+
+def test_a_worker_is_not_killed_while_it_leaves() -> None:
+    """
+    What a worker may take to join, save and leave is within what a container, and the docs, give it.
+    """
+    joining_s = max(REBALANCE_S, settings("worker").kafka_session_timeout_s)  # a signal waits for that to end
+    most_s = int(joining_s + 2 * LEAVE_S)
+
+    assert most_s <= int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    assert f"SIGKILL after {SERVICES['worker']['stop_grace_period'][:-1]} s" in OPERATING.read_text()
 
 
 @pytest.mark.parametrize("name", OURS)
