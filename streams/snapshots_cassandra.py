@@ -1,9 +1,10 @@
 """Snapshots that every machine reaches: in Cassandra, in chunks. See `snapshots_shared.py` for copies at hand.
 
-The chunks of a state are written first and its manifest last: a snapshot without a manifest is not there, and one
-whose chunks are missing or do not match the manifest's BLAKE2b is left out with a warning. Keys name the writer too,
-so that two workers which both believe they own a partition never mix their chunks. A writer keeps its last two; once
-it has those, what others saved before them is dropped.
+A manifest without a digest is written first, the chunks of the state after it, and the whole manifest last: until then
+the snapshot is not there, and yet it is known what to drop should nobody finish it. One whose chunks are missing or do
+not match the manifest's BLAKE2b is left out with a warning. Keys name the writer too, so that two workers which both
+believe they own a partition never mix their chunks. A writer keeps its last two; once it has those, what others saved
+before them is dropped.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Final
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, each
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
@@ -23,6 +25,7 @@ CHUNK_BYTES: Final = (
     512 * 1024
 )  # well below what Cassandra takes in one mutation (16 MiB), large enough to be few
 CHUNKS_IN_FLIGHT: Final = 8  # 4 MiB on their way: enough for a fast network, little for a server's memory
+UNFINISHED_S: Final = 3600.0  # begun so long ago by another writer, it is lost: clocks differ by less
 _DIGEST_BYTES: Final = 16
 
 _MANIFESTS: Final = (
@@ -57,6 +60,7 @@ class Manifest(Struct, frozen=True):
     size: int
     chunks: int
     digest: bytes
+    """Empty while the chunks are being written, or dropped"""
 
     def is_of(self, snapshot: Snapshot) -> bool:
         """Whether this is said of `snapshot`, to the last byte. Takes a moment: for a thread."""
@@ -68,13 +72,17 @@ class CassandraSnapshots:
 
     def __init__(self, cassandra: Cassandra, writer: str) -> None:
         self._cassandra, self.writer = cassandra, writer
+        self._writing: set[tuple[str, int, int]] = set()
+        """Stage, partition and number of what this process is saving."""
 
     async def save(self, snapshot: Snapshot) -> None:
         """As the port says. Raises SnapshotFailed; then what was kept before is still kept."""
         try:
             before = await self._manifests(snapshot.stage, snapshot.partition)
+            whole = [one for one in before if one.digest]
+            await self._clear(snapshot.stage, snapshot.partition, [one for one in before if not one.digest])
             manifest = await self._write(snapshot, before)
-            await self._forget(snapshot.stage, snapshot.partition, manifest, before)
+            await self._forget(snapshot.stage, snapshot.partition, manifest, whole)
         except CassandraFailed as error:
             raise _failed(error) from error
 
@@ -91,7 +99,7 @@ class CassandraSnapshots:
     async def manifests(self, stage: str, partition: int) -> list[Manifest]:
         """What is said of each snapshot of one partition, in the order of `candidates`. Raises SnapshotFailed."""
         try:
-            return await self._manifests(stage, partition)
+            return [one for one in await self._manifests(stage, partition) if one.digest]
         except CassandraFailed as error:
             raise _failed(error) from error
 
@@ -114,7 +122,7 @@ class CassandraSnapshots:
             raise _failed(error) from error
 
     async def _manifests(self, stage: str, partition: int) -> list[Manifest]:
-        """Those of one stage and partition, the newest first."""
+        """Those of one stage and partition, the newest first, and what is not finished or not dropped yet."""
         rows = await self._cassandra.execute(_MANIFESTS, (stage, partition))
         found = [Manifest(*row) for row in rows]
         last: dict[str, int] = {}
@@ -136,12 +144,18 @@ class CassandraSnapshots:
             data = bytes(state[chunk * CHUNK_BYTES : (chunk + 1) * CHUNK_BYTES])
             await self._cassandra.execute(_PUT_CHUNK, (*place, chunk, data))
 
-        await each(range(manifest.chunks), put, CHUNKS_IN_FLIGHT)
-        rest = (
-            manifest.offset, manifest.fold_version, manifest.identity, manifest.size, manifest.chunks, manifest.digest
-        )  # fmt: skip
-        await self._cassandra.execute(_PUT_MANIFEST, (*place, *rest))
+        self._writing.add(place[:3])
+        try:
+            await self._put(snapshot.stage, snapshot.partition, replace(manifest, digest=b""))
+            await each(range(manifest.chunks), put, CHUNKS_IN_FLIGHT)
+            await self._put(snapshot.stage, snapshot.partition, manifest)
+        finally:
+            self._writing.discard(place[:3])
         return manifest
+
+    async def _put(self, stage: str, partition: int, one: Manifest) -> None:
+        said = (one.offset, one.fold_version, one.identity, one.size, one.chunks, one.digest)
+        await self._cassandra.execute(_PUT_MANIFEST, (stage, partition, one.number, one.writer, *said))
 
     async def _load(self, stage: str, partition: int, manifest: Manifest) -> Snapshot | None:
         parts: list[bytes] = [b""] * manifest.chunks
@@ -170,15 +184,28 @@ class CassandraSnapshots:
             if one.writer == self.writer or not newer:
                 await self._drop(stage, partition, one)
 
+    async def _clear(self, stage: str, partition: int, unfinished: Sequence[Manifest]) -> None:
+        """Drop what nobody goes on with: an earlier try of this writer's, or what another one began long ago."""
+        now_us = time.time_ns() // 1_000
+        for one in unfinished:
+            if one.writer == self.writer:
+                lost = (stage, partition, one.number) not in self._writing
+            else:
+                lost = now_us - one.number >= UNFINISHED_S * 1_000_000
+            if lost:
+                await self._drop(stage, partition, one)
+
     async def _drop(self, stage: str, partition: int, manifest: Manifest) -> None:
-        """The manifest first, so that it never names chunks that are gone."""
+        """The digest first, so that no snapshot lacks chunks, and the manifest last, so that none is left unnamed."""
         place = (stage, partition, manifest.number, manifest.writer)
-        await self._cassandra.execute(_DROP_MANIFEST, place)
+        if manifest.digest:
+            await self._put(stage, partition, replace(manifest, digest=b""))
 
         async def drop(chunk: int) -> None:
             await self._cassandra.execute(_DROP_CHUNK, (*place, chunk))
 
         await each(range(manifest.chunks), drop)
+        await self._cassandra.execute(_DROP_MANIFEST, place)
 
 
 def _digest(snapshot: Snapshot) -> bytes:

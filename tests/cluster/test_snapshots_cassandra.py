@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fanbell.infra.local.cluster import Cluster
+from fanbell.streams import snapshots_cassandra
 from fanbell.streams.cassandra import Cassandra, CassandraFailed
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 from fanbell.streams.snapshots_cassandra import CHUNK_BYTES, CassandraSnapshots
@@ -93,6 +94,93 @@ async def test_a_writer_that_dies_leaves_what_was(
     with pytest.raises(SnapshotFailed, match="kept before are untouched"):
         await snapshots.save(at(20))
     assert await offsets(snapshots) == [10]
+
+
+async def chunks(cassandra: Cassandra) -> set[int]:
+    """The offsets' states that take room, by the first byte of each chunk."""
+    return {data[0] for (data,) in await cassandra.execute("SELECT data FROM snapshot_chunks")}
+
+
+async def test_what_a_failed_save_left_takes_no_room(
+    cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a save that failed half way has written goes with the next one, also of the worker's next process."""
+    execute, left = cassandra.execute, 2
+
+    async def dies(cql: str, values: object = ()) -> list[tuple[object, ...]]:
+        nonlocal left
+        if "INSERT INTO snapshot_chunks" in cql:
+            left -= 1
+            if left < 0:
+                raise CassandraFailed("it went away")
+        return await execute(cql, values)  # type: ignore[arg-type]
+
+    snapshots = CassandraSnapshots(cassandra, "w")
+    with monkeypatch.context() as patched:
+        patched.setattr(cassandra, "execute", dies)
+        for first in (1, 2):
+            left = 2
+            with pytest.raises(SnapshotFailed):
+                await snapshots.save(at(first, bytes([first]) * 3 * CHUNK_BYTES))
+    assert await chunks(cassandra) == {2}
+    assert await offsets(snapshots) == []
+    assert await snapshots.offsets("fan_out", 3, "a1") == []
+
+    again = CassandraSnapshots(cassandra, "w")
+    await again.save(at(3, b"\x03"))
+    assert await chunks(cassandra) == {3}
+    assert await offsets(again) == [3]
+
+
+async def test_what_a_lost_worker_left_takes_no_room(
+    cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another one is saving is left alone; what it began long ago, and never ended, goes."""
+    execute = cassandra.execute
+
+    async def dies(cql: str, values: object = ()) -> list[tuple[object, ...]]:
+        if "INSERT INTO snapshots " in cql and not values[-1]:  # type: ignore[index]
+            return await execute(cql, values)  # type: ignore[arg-type]
+        if "INSERT INTO snapshots " in cql:
+            raise CassandraFailed("the end of this process")
+        return await execute(cql, values)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cassandra, "execute", dies)
+        with pytest.raises(SnapshotFailed):
+            await CassandraSnapshots(cassandra, "lost").save(at(1, b"\x01"))
+    other = CassandraSnapshots(cassandra, "w")
+    await other.save(at(2, b"\x02"))
+    assert await chunks(cassandra) == {1, 2}
+
+    monkeypatch.setattr(snapshots_cassandra, "UNFINISHED_S", 0.0)
+    await other.save(at(3, b"\x03"))
+    assert await chunks(cassandra) == {2, 3}
+    assert await offsets(other) == [3, 2]
+
+
+async def test_what_was_half_dropped_takes_no_room(
+    cassandra: Cassandra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that dies while it drops a snapshot leaves no chunks that nobody knows of."""
+    execute = cassandra.execute
+
+    async def dies(cql: str, values: object = ()) -> list[tuple[object, ...]]:
+        if "DELETE FROM snapshot_chunks" in cql:
+            raise CassandraFailed("the end of this process")
+        return await execute(cql, values)  # type: ignore[arg-type]
+
+    snapshots = CassandraSnapshots(cassandra, "w")
+    for offset in (1, 2):
+        await snapshots.save(at(offset, bytes([offset])))
+    with monkeypatch.context() as patched:
+        patched.setattr(cassandra, "execute", dies)
+        with pytest.raises(SnapshotFailed):
+            await snapshots.save(at(3, b"\x03"))
+    assert await offsets(snapshots) == [3, 2], "what is being dropped is no snapshot any more"
+
+    await snapshots.save(at(4, b"\x04"))
+    assert await chunks(cassandra) == {3, 4}
 
 
 async def test_a_copy_at_hand_is_not_fetched(cassandra: Cassandra, tmp_path: Path) -> None:
