@@ -78,11 +78,26 @@ class Replica(Generic[F]):
 
         `all_out`: whatever is in the log has had its outputs acknowledged (they are appended in one transaction).
         """
-        kept = [
+        newest = await self._candidates(at_most=1)  # mostly it will do, and those before it are as large
+        if not await self._take(newest):
+            await self._take([one for one in await self._candidates() if one not in newest])
+        await self._check_start(opening=True)
+        self._acknowledged = self.offset
+        if all_out:
+            self._silent = (await self._log.end(self.topic, self.partition) - 1, EVERYTHING)
+        else:
+            self._silent = await self._out_already()
+
+    async def _candidates(self, at_most: int | None = None) -> list[Snapshot]:
+        """Those of this log, and of a fold that is known."""
+        return [
             snapshot
-            for snapshot in await self._snapshots.candidates(self.fold.stage, self.partition)
+            for snapshot in await self._snapshots.candidates(self.fold.stage, self.partition, at_most)
             if snapshot.identity == self._log.identity and snapshot.fold_version <= FOLD_VERSION
         ]
+
+    async def _take(self, kept: Sequence[Snapshot]) -> bool:
+        """Stand where the first of `kept` does that can be loaded; False if none can."""
         # After the snapshots: another owner may have gone on and saved one since an end that was asked for before.
         end = await self._log.end(self.topic, self.partition)
         for snapshot in kept:
@@ -98,10 +113,8 @@ class Replica(Generic[F]):
                 logger.warning("snapshot_refused", **where, error=repr(error))
                 continue
             self.offset = self.saved = snapshot.offset
-            break
-        await self._check_start(opening=True)
-        self._acknowledged = self.offset
-        self._silent = (end - 1, EVERYTHING) if all_out else await self._out_already()
+            return True
+        return False
 
     async def _check_start(self, opening: bool = False) -> None:
         start = await self._log.start(self.topic, self.partition)

@@ -28,8 +28,8 @@ class Snapshots(Protocol):
         """
         ...
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
-        """What is kept and whole, the one saved last first.
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
+        """What is kept and whole, the one saved last first; with `at_most`, no more than so many are fetched.
 
         Torn, damaged or newer ones are left out, with a warning.
         """

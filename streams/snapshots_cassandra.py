@@ -86,15 +86,19 @@ class CassandraSnapshots:
         except CassandraFailed as error:
             raise _failed(error) from error
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         """As the port says. Of one log, the one at the highest offset first: a late worker may have saved last.
 
         Raises SnapshotFailed if Cassandra cannot be asked: that is not to be taken for there being none.
         """
-        found = [
-            await self.load(stage, partition, manifest) for manifest in await self.manifests(stage, partition)
-        ]
-        return [snapshot for snapshot in found if snapshot is not None]
+        found: list[Snapshot] = []
+        for manifest in await self.manifests(stage, partition):
+            if len(found) == at_most:
+                break
+            snapshot = await self.load(stage, partition, manifest)
+            if snapshot is not None:
+                found.append(snapshot)
+        return found
 
     async def manifests(self, stage: str, partition: int) -> list[Manifest]:
         """What is said of each snapshot of one partition, in the order of `candidates`. Raises SnapshotFailed."""

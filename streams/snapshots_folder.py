@@ -77,10 +77,12 @@ class FolderSnapshots:
         except OSError as error:
             raise _failed(path, error) from error
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         """As the port says. Whether one fits the log at hand (identity, offset, fold) is for the caller."""
-        found = []
+        found: list[Snapshot] = []
         for path in self._files(stage, partition):
+            if len(found) == at_most:
+                break
             try:
                 found.append(_read(path, stage, partition))
             except (Unusable, OSError) as error:

@@ -28,9 +28,9 @@ class MemorySnapshots:
         self._kept[name] = [snapshot, *self._kept.get(name, [])][:KEPT]
         await self.pause("saved", *name)
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         await self.pause("candidates", stage, partition)
-        return list(self._kept.get((stage, partition), []))
+        return list(self._kept.get((stage, partition), [])[:at_most])
 
     async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
         kept = self._kept.get((stage, partition), [])

@@ -31,7 +31,7 @@ class SharedSnapshots:
         except SnapshotFailed as error:
             log.warning("no local copy of a snapshot", reason=str(error))
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         """As the port says; what is here to the last byte is not fetched.
 
         Where the shared ones cannot be asked, those that are here will do: they are older at worst, and the log has
@@ -39,13 +39,13 @@ class SharedSnapshots:
         """
         here = await self._aside(self._local.candidates(stage, partition))
         try:
-            found = await self._shared_ones(stage, partition, here)
+            found = await self._shared_ones(stage, partition, here, at_most)
         except SnapshotFailed as error:
             if not here:
                 raise
             log.warning("only local snapshots", stage=stage, partition=partition, reason=str(error))
             found = []
-        return _merged([*found, *here])
+        return _merged([*found, *here])[:at_most]
 
     async def offsets(self, stage: str, partition: int, identity: str) -> list[int]:
         """As the port says: of the shared ones, for a copy goes with its machine."""
@@ -55,9 +55,13 @@ class SharedSnapshots:
         await self._aside(self._local.drop(stage, partition))
         await self._shared.drop(stage, partition)
 
-    async def _shared_ones(self, stage: str, partition: int, here: Sequence[Snapshot]) -> list[Snapshot]:
-        found = []
+    async def _shared_ones(
+        self, stage: str, partition: int, here: Sequence[Snapshot], at_most: int | None
+    ) -> list[Snapshot]:
+        found: list[Snapshot] = []
         for manifest in await self._shared.manifests(stage, partition):
+            if len(found) == at_most:
+                break
             for copy in here:
                 if await asyncio.to_thread(manifest.is_of, copy):
                     found.append(copy)

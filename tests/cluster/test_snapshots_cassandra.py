@@ -11,7 +11,7 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.streams import snapshots_cassandra
 from fanbell.streams.cassandra import Cassandra, CassandraFailed
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
-from fanbell.streams.snapshots_cassandra import CHUNK_BYTES, CassandraSnapshots
+from fanbell.streams.snapshots_cassandra import CHUNK_BYTES, CassandraSnapshots, Manifest
 from fanbell.streams.snapshots_folder import FolderSnapshots
 from fanbell.streams.snapshots_memory import MemorySnapshots
 from fanbell.streams.snapshots_shared import SharedSnapshots
@@ -200,6 +200,30 @@ async def test_a_copy_at_hand_is_not_fetched(cassandra: Cassandra, tmp_path: Pat
     shared.load = counted  # type: ignore[method-assign, assignment]
     assert [snapshot.offset for snapshot in await here.candidates("fan_out", 3)] == [20, 10]
     assert loaded == [at(20)]
+
+
+async def test_the_newest_that_is_whole_is_all_that_is_fetched(cassandra: Cassandra) -> None:
+    """A machine that has nothing fetches one state, not all that are kept; if that is torn, the one before it."""
+    snapshots = CassandraSnapshots(cassandra, "w")
+    for offset in (10, 20):
+        await snapshots.save(at(offset))
+    here = SharedSnapshots(MemorySnapshots(), snapshots)
+    loaded: list[int] = []
+    load = snapshots.load
+
+    async def counted(stage: str, partition: int, manifest: Manifest) -> Snapshot | None:
+        loaded.append(manifest.offset)
+        return await load(stage, partition, manifest)
+
+    snapshots.load = counted  # type: ignore[method-assign]
+    assert await here.candidates("fan_out", 3, at_most=1) == [at(20)]
+    assert loaded == [20]
+
+    await cassandra.execute("TRUNCATE snapshot_chunks")
+    other = CassandraSnapshots(cassandra, "other")
+    await other.save(at(15))
+    assert await here.candidates("fan_out", 3, at_most=1) == [at(15)]
+    assert loaded == [20, 20, 15]
 
 
 async def test_without_the_shared_ones_the_local_do(

@@ -83,6 +83,15 @@ async def test_the_newest_comes_first_and_the_one_before_is_kept(snapshots: Snap
     assert (await snapshots.candidates("fan_out", 3))[:2] == [at(30), at(20)]
 
 
+async def test_the_newest_alone(snapshots: Snapshots) -> None:
+    """Who needs only the newest one gets only that."""
+    assert await snapshots.candidates("fan_out", 3, at_most=1) == []
+    for offset in (10, 20, 30):
+        await snapshots.save(at(offset))
+
+    assert await snapshots.candidates("fan_out", 3, at_most=1) == [at(30)]
+
+
 async def test_newest_is_what_was_saved_last(snapshots: Snapshots) -> None:
     """A log made anew counts from 0: its snapshot is newer than one of the old log at a higher offset."""
     await snapshots.save(at(1_000, identity="old"))

@@ -117,8 +117,8 @@ def what_is_read_on_opening_counts_as_out() -> list[Patch]:
 def snapshot_of_a_foreign_log_accepted() -> list[Patch]:
     candidates = SimSnapshots.candidates
 
-    async def blind(self: Any, stage: str, partition: int) -> list[Snapshot]:
-        found = await candidates(self, stage, partition)
+    async def blind(self: Any, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
+        found = await candidates(self, stage, partition, at_most)
         return [msgspec.structs.replace(snapshot, identity=self.log.identity) for snapshot in found]
 
     return [(SimSnapshots, "candidates", blind)]

@@ -158,7 +158,7 @@ class Folder(MemorySnapshots):
             raise SnapshotFailed("no room")
         await super().save(snapshot)
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         found = await super().candidates(stage, partition)
         start = at_once(self.log.start(ACTIVITIES if stage == "route" else ROUTED, partition))
         least = int(start > 0)
@@ -171,7 +171,7 @@ class Folder(MemorySnapshots):
                 Snapshot(stage, partition, newest.offset, FOLD_VERSION, newest.identity, torn),
                 *found[1:],
             ]
-        return found
+        return found[:at_most]
 
 
 class Process:

@@ -174,7 +174,7 @@ class SimSnapshots(MemorySnapshots):
         kept = self._kept.get((stage, partition), [])
         return min(snapshot.offset for snapshot in kept) if len(kept) > 1 else -1
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         await self.scheduler.at("candidates")
         found: list[Snapshot] = at_once(super().candidates(stage, partition))
         topic, strikes = ACTIVITIES if stage == "route" else ROUTED, self.faults.strikes
@@ -198,7 +198,7 @@ class SimSnapshots(MemorySnapshots):
                 ),
                 *found,
             ]
-        return found
+        return found[:at_most]
 
 
 class SimStore(MemoryStore):

@@ -14,7 +14,7 @@ from fanbell.streams.core.route import Route
 from fanbell.streams.log import Entry, LogFailed
 from fanbell.streams.log_memory import MemoryLog, Moment
 from fanbell.streams.replica import LogShort, Replica, Unacknowledged, append
-from fanbell.streams.snapshots import SnapshotFailed
+from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 from fanbell.streams.snapshots_memory import MemorySnapshots
 from fanbell.streams.snapshots_memory import Moment as SnapshotMoment
 from tests.streams.two_folds import FIRST, SECOND, two_known
@@ -227,6 +227,45 @@ def test_what_was_trimmed_away_is_no_hole() -> None:
 
         with pytest.raises(LogShort, match="begins at 4, but the state stands at 0"):
             await replica.advance(await log.read(ACTIVITIES, 0, 5, 9))
+
+    run(scenario())
+
+
+class CountedSnapshots(MemorySnapshots):
+    """How many were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int | None] = []
+
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
+        self.asked.append(at_most)
+        return await super().candidates(stage, partition, at_most)
+
+
+@pytest.mark.refuses_snapshots
+def test_one_snapshot_is_fetched_if_it_will_do() -> None:
+    """
+    Opening asks for the newest snapshot; for the others only if that one is refused.
+    """
+
+    async def scenario() -> None:
+        log, snapshots = MemoryLog(), CountedSnapshots()
+        await filled(log)
+        replica = route(log, snapshots)
+        await replica.open()
+        await replica.advance(await replica.missing())
+        await replica.save()
+        snapshots.asked.clear()
+        await route(log, snapshots).open()
+        assert snapshots.asked == [1]
+
+        await snapshots.save(Snapshot("route", 0, 0, FOLD_VERSION, log.identity, b"no state"))
+        snapshots.asked.clear()
+        again = route(log, snapshots)
+        await again.open()
+        assert snapshots.asked == [1, None]
+        assert again.offset == 0
 
     run(scenario())
 

