@@ -7,18 +7,20 @@ if TYPE_CHECKING:
     from fanbell.schemas.parse import Invalid
     from fanbell.streams.log import LogFailed
     from fanbell.streams.producer import Producer
+    from fanbell.streams.tls import TlsUnusable
+    from fanbell.streams.topics_kafka import TopicsUnusable
 
 try:
     __version__ = version("fanbell")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
 
-__all__ = ["Invalid", "LogFailed", "Producer", "__version__"]
+__all__ = ["Invalid", "LogFailed", "Producer", "TlsUnusable", "TopicsUnusable", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     """The SDK, when it is asked for: it needs the extra `cluster`, which nothing else here does."""
-    if name not in ("Invalid", "LogFailed", "Producer"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         from fanbell.streams import producer

@@ -26,6 +26,7 @@ from cassandra.query import PreparedStatement, Statement, tuple_factory
 from msgspec import Struct
 
 from fanbell.streams.cassandra_packed import PackedBatch, PackedHandler
+from fanbell.streams.tls import readable
 
 PORT: Final = 9042
 IN_FLIGHT_MAX: Final = 128  # requests of one process: enough to keep a server busy, few enough for its queue
@@ -265,7 +266,7 @@ async def each(
 async def connect(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
     """Connect; without `keyspace`, whether there is the keyspace or not.
 
-    Raises CassandraFailed, SchemaMissing, ValueError.
+    Raises CassandraFailed, SchemaMissing, TlsUnusable, ValueError.
     """
     return await asyncio.to_thread(connect_now, config, keyspace=keyspace)
 
@@ -288,7 +289,7 @@ def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
         port=points[0][1],
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         auth_provider=PlainTextAuthProvider(config.username, config.password) if config.username else None,
-        ssl_context=_ssl_context(config),
+        ssl_context=_readable_ssl_context(config),
         reconnection_policy=ExponentialReconnectionPolicy(RECONNECT_LEAST_S, RECONNECT_MOST_S, None),
         connect_timeout=CONNECT_S,
         control_connection_timeout=CONNECT_S,
@@ -316,6 +317,12 @@ def _point(text: str) -> tuple[str, int]:
     if not host or not port.isdigit():
         raise ValueError(f"a contact point of Cassandra must be host or host:port, not {text!r}")
     return host, int(port)
+
+
+def _readable_ssl_context(config: CassandraConfig) -> ssl.SSLContext | None:
+    names = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    with readable({f"cassandra_{name}": getattr(config, name) for name in names}):
+        return _ssl_context(config)
 
 
 def _ssl_context(config: CassandraConfig) -> ssl.SSLContext | None:

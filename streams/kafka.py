@@ -9,6 +9,7 @@ from aiokafka.helpers import create_ssl_context
 from msgspec import Struct
 
 from fanbell.streams.log import VALUE_BYTES_MAX
+from fanbell.streams.tls import readable
 
 BATCH_BYTES: Final = VALUE_BYTES_MAX  # appended at once: per record it costs a tenth of what single sends do
 MESSAGE_BYTES_MAX: Final = (
@@ -86,7 +87,7 @@ class KafkaConfig(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 
 
 def connection(config: KafkaConfig) -> dict[str, Any]:
-    """What every client of aiokafka is given, Faust's too. Reads the certificates. Raises OSError, ssl.SSLError."""
+    """What every client of aiokafka is given, Faust's too. Reads the certificates. Raises TlsUnusable."""
     return {
         "bootstrap_servers": list(config.bootstrap_servers),
         "client_id": config.client_id,
@@ -119,8 +120,8 @@ def producer(config: KafkaConfig) -> AIOKafkaProducer:
 
 
 def _tls(config: KafkaConfig) -> ssl.SSLContext:
-    return create_ssl_context(  # type: ignore[no-any-return]
-        cafile=config.ssl_cafile or None,
-        certfile=config.ssl_certfile or None,
-        keyfile=config.ssl_keyfile or None,
-    )
+    files = {name: getattr(config, name) for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
+    with readable({f"kafka_{name}": file for name, file in files.items()}):
+        return create_ssl_context(  # type: ignore[no-any-return]
+            **{name.removeprefix("ssl_"): file or None for name, file in files.items()}
+        )

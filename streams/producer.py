@@ -14,6 +14,8 @@ from fanbell.streams.kafka import KafkaConfig
 from fanbell.streams.log import LogFailed
 from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.publish import batches_of_activities
+from fanbell.streams.tls import TlsUnusable
+from fanbell.streams.topics_kafka import TopicsUnusable
 
 
 class Producer:
@@ -25,11 +27,12 @@ class Producer:
 
     def __init__(self, bootstrap_servers: str | Sequence[str], **options: Any) -> None:
         servers = bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else bootstrap_servers
+        """Raises ValueError for options that cannot be."""
         self._config = KafkaConfig(bootstrap_servers=tuple(servers), **options)
         self._log: KafkaLog | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises LogFailed, and TopicsUnusable with what to do."""
+        """Connect. Raises LogFailed; TopicsUnusable with what to do; TlsUnusable, which names the file."""
         self._log = await KafkaLog.open(self._config)
         return self
 
@@ -73,4 +76,4 @@ def _whole(given: Activity | Mapping[str, Any]) -> Activity:
     return activity
 
 
-__all__ = ["Invalid", "LogFailed", "Producer"]
+__all__ = ["Invalid", "LogFailed", "Producer", "TlsUnusable", "TopicsUnusable"]

@@ -119,6 +119,7 @@ _EXPECTED: Final = (
     ("UnknownFold", Exit.FAILED, ""),
     ("SnapshotFailed", Exit.FAILED, _LOOK),
     ("Unavailable", Exit.FAILED, _LOOK),
+    ("TlsUnusable", Exit.USAGE, "`fanbell settings` lists the settings"),
     ("OSError", Exit.FAILED, _LOOK),
 )
 

@@ -20,7 +20,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from fanbell import LogFailed, Producer
+from fanbell import LogFailed, Producer, TopicsUnusable
 from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.local.java import jars
 from fanbell.schemas.codec import encode, schema_json
@@ -315,5 +315,5 @@ def test_a_broker_that_is_away_is_said_within_the_bound(running: Running) -> Non
     with pytest.raises(LogFailed):
         asyncio.run(opens(Producer("127.0.0.1:9", request_timeout_ms=2_000)))
     assert time.monotonic() - began < 10.0
-    with pytest.raises(Exception, match="fanbell topics"):
+    with pytest.raises(TopicsUnusable, match="fanbell topics"):
         asyncio.run(opens(Producer(running.broker, topic_prefix="nobody.made.")))

@@ -1,8 +1,11 @@
 """How Kafka is reached: what is refused, and what is never shown."""
 
+from pathlib import Path
+
 import pytest
 
 from fanbell.streams.kafka import KafkaConfig, connection
+from fanbell.streams.tls import TlsUnusable
 
 LOGIN = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "ana", "sasl_password": "s3cret"}
 
@@ -41,5 +44,15 @@ def test_certificates_are_read_only_where_they_are_used() -> None:
     assert connection(tls)["ssl_context"].check_hostname
 
     wrong = KafkaConfig(bootstrap_servers=("broker:9092",), security_protocol="SSL", ssl_cafile="/nowhere")
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(TlsUnusable, match="kafka_ssl_cafile = '/nowhere' cannot be read: No such file"):
         connection(wrong)
+
+
+def test_a_certificate_that_is_none_is_said_with_its_setting(tmp_path: Path) -> None:
+    """A file that can be read and is no certificate is named too, with the setting that it came from."""
+    (tmp_path / "ca.pem").write_text("none")
+    config = KafkaConfig(
+        bootstrap_servers=("broker:9092",), security_protocol="SSL", ssl_cafile=str(tmp_path / "ca.pem")
+    )
+    with pytest.raises(TlsUnusable, match=r"kafka_ssl_cafile = '.*ca.pem' cannot be used"):
+        connection(config)

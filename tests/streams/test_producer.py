@@ -141,3 +141,16 @@ def test_what_a_service_imports() -> None:
     The producer and what it raises have one home: `fanbell`.
     """
     assert {"Invalid", "LogFailed", "Producer"} <= set(fanbell.__all__)
+
+
+async def test_what_keeps_it_from_opening_can_be_caught() -> None:
+    """
+    Errors that opening ends with are exported, and a file of certificates that is not there is said by its setting.
+    """
+    producer = Producer("127.0.0.1:1", security_protocol="SSL", ssl_cafile="/nowhere")
+
+    with pytest.raises(fanbell.TlsUnusable, match="kafka_ssl_cafile = '/nowhere' cannot be read"):
+        async with producer:
+            pass
+
+    assert issubclass(fanbell.TopicsUnusable, Exception)
