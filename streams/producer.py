@@ -54,7 +54,12 @@ class Producer:
         return (await self.publish_many([given]))[0]
 
     async def publish_many(self, activities: Sequence[Activity | Mapping[str, Any]]) -> list[str]:
-        """As `publish`, for many in their order. Raises as it does; on LogFailed a part of them may be in the log."""
+        """As `publish`, for many; those of one entity stand in their order.
+
+        Changes of the graph (follow, mute, block and their opposites) go before all others of the same call, so what
+        is to be heard before an unfollow needs a call of its own, awaited before the next. Raises as `publish` does; on
+        LogFailed a part of them may be in the log.
+        """
         if self._log is None:
             raise LogFailed("this producer is not open: use it in `async with`")
         whole = [_whole(activity) for activity in activities]

@@ -11,7 +11,7 @@ from fanbell.schemas.codec import decode
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity, Change
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
-from fanbell.streams.log_memory import MemoryLog
+from fanbell.streams.log_memory import MemoryLog, Moment
 
 pytestmark = pytest.mark.anyio
 
@@ -154,3 +154,19 @@ async def test_what_keeps_it_from_opening_can_be_caught() -> None:
             pass
 
     assert issubclass(fanbell.TopicsUnusable, Exception)
+
+
+async def test_changes_of_a_call_go_before_its_activities() -> None:
+    """
+    A post and an unfollow in one call: the unfollow is acknowledged before the post is sent, as the docs say.
+    """
+    topics: list[str] = []
+
+    class Watched(MemoryLog):
+        async def pause(self, moment: Moment, topic: str, partition: int) -> None:
+            topics.append(topic)
+
+    unfollow = {"kind": "unfollow", "actor": "ben", "object": "ana"}
+    await opened(Watched(1)).publish_many([{"kind": "post", "actor": "ana", "object": "p"}, unfollow])
+
+    assert topics == [ROUTED, ROUTED, ACTIVITIES, ACTIVITIES]
