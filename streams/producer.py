@@ -7,13 +7,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from fanbell.schemas.parse import Invalid, parse_activity
-from fanbell.schemas.records import Activity
-from fanbell.schemas.wellformed import activity_faults
+from fanbell.schemas.parse_change import parse_change
+from fanbell.schemas.records import Activity, Change
+from fanbell.schemas.wellformed import activity_faults, change_fault
+from fanbell.streams.core.changes import fault_of
 from fanbell.streams.core.kinds import GRAPH, graph_faults
 from fanbell.streams.kafka import KafkaConfig
 from fanbell.streams.log import LogFailed
 from fanbell.streams.log_kafka import KafkaLog
-from fanbell.streams.publish import batches_of_activities
+from fanbell.streams.publish import batches_of_activities, batches_of_changes
 from fanbell.streams.tls import TlsUnusable
 from fanbell.streams.topics_kafka import TopicsUnusable
 
@@ -60,12 +62,29 @@ class Producer:
         is to be heard before an unfollow needs a call of its own, awaited before the next. Raises as `publish` does; on
         LogFailed a part of them may be in the log.
         """
-        if self._log is None:
-            raise LogFailed("this producer is not open: use it in `async with`")
+        log = self._opened()
         whole = [_whole(activity) for activity in activities]
         now_ms = time.time_ns() // 1_000_000
-        await self._log.append_all(batches_of_activities(whole, self._log.partitions, now_ms))
+        await log.append_all(batches_of_activities(whole, log.partitions, now_ms))
         return [activity.id for activity in whole]
+
+    async def change(self, change: Change | Mapping[str, Any] | None = None, /, **fields: Any) -> str:
+        """Make one change, given whole or by its fields: follow, unfollow, mute, unmute, block, unblock (`user`,
+        `object`), preferences, profile; its id, once it is acknowledged, and so in force for what is published after.
+
+        Raises Invalid, which names every bad field and nothing is changed then, and LogFailed, after which it may or
+        may not be in force: make it again, twice changes nothing.
+        """
+        log = self._opened()
+        whole = _whole_change(fields if change is None else change)
+        now_ms = time.time_ns() // 1_000_000
+        await log.append_all(batches_of_changes([whole], log.partitions, now_ms))
+        return whole.id
+
+    def _opened(self) -> KafkaLog:
+        if self._log is None:
+            raise LogFailed("this producer is not open: use it in `async with`")
+        return self._log
 
 
 def _whole(given: Activity | Mapping[str, Any]) -> Activity:
@@ -79,6 +98,16 @@ def _whole(given: Activity | Mapping[str, Any]) -> Activity:
     if errors:
         raise Invalid(errors)
     return activity
+
+
+def _whole_change(given: Change | Mapping[str, Any]) -> Change:
+    """As `_whole`, for a change."""
+    if not isinstance(given, Change):
+        return parse_change({"id": secrets.token_hex(16), **given})
+    if fault := change_fault(given) or fault_of(given):
+        field, _, message = fault.partition(": ")
+        raise Invalid([(field, message)])
+    return given
 
 
 __all__ = ["Invalid", "LogFailed", "Producer", "TlsUnusable", "TopicsUnusable"]

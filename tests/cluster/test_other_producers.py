@@ -273,6 +273,27 @@ def test_our_producer(running: Running) -> None:
         running.comes_to_hold(f"our-{number}", {first, "our-again"})
 
 
+def test_our_producer_changes(running: Running) -> None:
+    """
+    Preferences that were acknowledged are in force for the post after them; a profile is shown with the next page.
+    """
+
+    async def changes() -> None:
+        async with running.producer() as producer:
+            for user in ("ch-ben", "ch-cleo"):
+                await producer.change(kind="follow", user=user, object="ch-ana")
+            off = {"kind": "post", "channel": "inbox", "value": "off"}
+            await producer.change(kind="preferences", user="ch-ben", preferences=[off])
+            await producer.change(kind="profile", user="ch-ana", name="Ana of the Bridge")
+            await producer.publish(id="ch-1", kind="post", actor="ch-ana", object="ch-p")
+
+    asyncio.run(changes())
+
+    running.comes_to_hold("ch-cleo", {"ch-1"})
+    assert running.told("ch-ben") == []
+    assert running.api.get("/v1/users/ch-ana").json()["name"] == "Ana of the Bridge"
+
+
 def test_a_thousand_at_once_are_few_requests(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What a thousand tasks publish at once goes to the broker in a few batches, and all of it is told.

@@ -9,7 +9,7 @@ import fanbell
 from fanbell import Invalid, LogFailed, Producer
 from fanbell.schemas.codec import decode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change
+from fanbell.schemas.records import Activity, Change, Preference
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.log_memory import MemoryLog, Moment
 
@@ -69,6 +69,56 @@ async def test_a_follow_takes_the_short_way() -> None:
     }
 
 
+async def test_a_change_takes_the_short_way() -> None:
+    """
+    What somebody wishes stands with them, and a block with both people, by the id that is answered.
+    """
+    log = MemoryLog(8)
+    producer = opened(log)
+    off = {"kind": "like", "value": "off"}
+
+    wish = await producer.change(kind="preferences", user="ben", preferences=[off])
+    await producer.change({"id": "b", "kind": "block", "user": "ben", "object": "ana"})
+    await producer.change(Change("m", "mark", "ana", verb="read", up_to=7))
+
+    assert len(wish) == 32
+    assert await kept(log, ROUTED) == {
+        partition_of("ben", 8): [
+            Change(wish, "preferences", "ben", "user", preferences=[Preference("like", "*", "*", "off")]),
+            Change("b", "block", "ben", "user", "ana"),
+        ],
+        partition_of("ana", 8): [
+            Change("b", "block", "ben", "other", "ana"),
+            Change("m", "mark", "ana", "user", verb="read", up_to=7),
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({"kind": "preferences", "user": "ben"}, ["preferences"]),
+        ({"kind": "profile", "user": "", "name": 3, "colour": "red"}, ["colour", "name", "user"]),
+        ({"kind": "follow", "user": "ben", "object": "ben"}, ["object"]),
+        ({"kind": "mark", "user": "ben"}, ["kind"]),
+        (Change("c", "mute", "ben", object="ana"), ["aspect"]),
+        (Change("c", "mark", "ben", verb="burn"), ["verb"]),
+        (Change("c", "follow", "", object="ana"), ["user"]),
+    ],
+)
+async def test_a_change_that_is_invalid_is_named(given: Any, fields: list[str]) -> None:
+    """
+    A change that would never take effect is refused with its fields, and is not in the log.
+    """
+    log = MemoryLog(2)
+
+    with pytest.raises(Invalid) as refused:
+        await opened(log).change(given)
+
+    assert sorted(name for name, _ in refused.value.errors) == fields
+    assert await kept(log, ROUTED) == {}
+
+
 @pytest.mark.parametrize(
     ("given", "fields"),
     [
@@ -103,6 +153,8 @@ async def test_one_that_is_not_open_says_so() -> None:
     """
     with pytest.raises(LogFailed, match="async with"):
         await Producer("127.0.0.1:1").publish(kind="post", actor="ana", object="p1")
+    with pytest.raises(LogFailed, match="async with"):
+        await Producer("127.0.0.1:1").change(kind="profile", user="ana", name="Ana")
 
 
 async def test_a_server_that_is_not_there_fails_within_the_bound() -> None:
