@@ -14,8 +14,7 @@ from cassandra.protocol import (
     WriteTimeoutErrorMessage,
 )
 
-from fanbell.streams.cassandra import RETRIES_MAX, CassandraConfig, _Again, _ssl_context
-from fanbell.streams.cassandra import RETRIES_MAX, CassandraConfig, _Again, connect_now
+from fanbell.streams.cassandra import RETRIES_MAX, CassandraConfig, _Again, _ssl_context, connect_now
 from fanbell.streams.tls import TlsUnusable
 
 COUNTS = {"consistency": 6, "required_responses": 2, "received_responses": 1}
@@ -64,6 +63,8 @@ def test_tls_by_the_systems_authorities() -> None:
     assert context is not None
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
+
+
 def test_a_certificate_that_is_not_there_is_said_with_its_setting() -> None:
     """Before any server is asked, the file and the setting that names it are."""
     config = CassandraConfig(contact_points=("127.0.0.1:1",), ssl_cafile="/nowhere")
