@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fanbell import Producer
 from fanbell.infra.local.cluster import Cluster
-from fanbell.projections.store import Store
+from fanbell.projections.store import Store, StoreFailed
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.schemas.codec import decode
 from fanbell.schemas.topics import NOTICES
@@ -34,8 +34,12 @@ from tests.simulation.wrong import Wrong
 SETTLE_S: Final = 90.0  # sessions that time out, rebalances, reading on: by then all is told, or never
 QUIET_S: Final = 25.0  # if nothing moves for so long, nothing will
 CHECKED_S: Final = 15.0  # frames are a moment behind rows
+AGAIN_S: Final = 0.5  # between two looks
 KEEP: Final = 10_000
+REQUEST_MS: Final = 3_000  # to Cassandra
 SHOWN_MAX: Final = 12
+UNREAD: Final = (LogFailed, StoreFailed)
+"""A server that is back is found again by clients within some seconds, by each in its own time."""
 
 
 class Scene:
@@ -98,10 +102,13 @@ class Scene:
             await until(lambda worker=worker: ready(worker), "a worker is ready")  # type: ignore[misc]
         await self.person(0).follow()
         if edges:
-            self.listeners = [Listener(user, ["ws://127.0.0.1:9"]) for user in PEOPLE]
-            self._tell_edges()
-            self._tasks += [asyncio.create_task(one.run()) for one in self.listeners]
-            await until_now(lambda: all(one.sessions for one in self.listeners), "all are online")
+            await self.listen([Listener(user, [edge.told["edge"] for edge in self.edges]) for user in PEOPLE])
+
+    async def listen(self, listeners: Sequence[Listener]) -> None:
+        """Once all of them are online."""
+        self.listeners += listeners
+        self._tasks += [asyncio.create_task(one.run()) for one in listeners]
+        await until_now(lambda: all(one.sessions for one in listeners), "all are online")
 
     def person(self, seed: int) -> People:
         """People who have not begun yet."""
@@ -128,16 +135,22 @@ class Scene:
 
     # What came of it
 
-    async def checked(self, quiet_s: float = QUIET_S) -> list[Wrong]:
-        """What is wrong once all has come to rest."""
+    async def checked(self, quiet_s: float = QUIET_S, within_s: float = CHECKED_S) -> list[Wrong]:
+        """What is wrong once all has come to rest, and still is after `within_s`."""
         await self.rest(quiet_s)
-        end = time.monotonic() + CHECKED_S
+        end = time.monotonic() + within_s
         while True:
-            outcome = await gather(self.log, self.store, self.api, self.people, self.listeners)
-            found = check(outcome) + self._ended()
+            found = await self._found()
             if not found or time.monotonic() > end:
                 return found
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _found(self) -> list[Wrong]:
+        try:
+            outcome = await gather(self.log, self.store, self.api, self.people, self.listeners)
+        except UNREAD as error:
+            return [Wrong("stuck", f"cannot be read: {error}")]
+        return check(outcome) + self._ended()
 
     def _ended(self) -> list[Wrong]:
         """Processes that nobody ended."""
@@ -157,14 +170,15 @@ class Scene:
             try:
                 kept = await read_logs(self.log)
                 positions = await self.store.positions()
-            except LogFailed:
+            except UNREAD:
+                await asyncio.sleep(AGAIN_S)
                 continue
             if projected(kept, positions) and self._told(kept):
                 return
             now = {place: len(records) for place, records in kept.records.items()}, positions
             if now != before:
                 before, moved_at = now, time.monotonic()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(AGAIN_S)
 
     def _told(self, kept: Kept) -> bool:
         """Whether `notices` tells what one process does."""
@@ -216,7 +230,9 @@ async def scene(
         log = await KafkaLog.open(KafkaConfig(bootstrap_servers=brokers, topic_prefix=prefix))
         stack.push_async_callback(log.close)
         cassandra = await connect(
-            CassandraConfig(contact_points=(servers.contact_points,), keyspace=keyspace)
+            CassandraConfig(
+                contact_points=(servers.contact_points,), keyspace=keyspace, request_timeout_ms=REQUEST_MS
+            )
         )
         stack.push_async_callback(cassandra.close)
         producer = await stack.enter_async_context(Producer(brokers, topic_prefix=prefix))
