@@ -97,41 +97,6 @@ def test_published_at_one_api_it_is_read_at_another_and_heard_live(made: Install
     assert [process.end() for process in (one, two, edge)] == [0, 0, 0]
 
 
-def test_a_worker_killed_under_load_loses_and_repeats_nothing(made: Installation) -> None:
-    """
-    Of two workers one is killed and another one comes; each follower has each post once.
-    """
-    workers = [made.start("worker"), made.start("worker")]
-    api = made.start("api", "--port", "0")
-    followers = [f"user-{number}" for number in range(20)]
-    published: list[str] = []
-    with httpx.Client(base_url=api.told["http"], timeout=END_S) as client:
-        for user in followers:
-            assert client.put(f"/v1/users/{user}/follows/ana").status_code == 202
-        for batch in range(100):
-            answer = client.post("/v1/activities", json=[post(batch * 5 + number) for number in range(5)])
-            assert answer.status_code == 202, answer.text
-            published += [result["id"] for result in answer.json()["results"]]
-            if batch == 30:
-                workers[0].kill()
-            if batch == 60:
-                made.start("worker")
-        until(lambda: client.get("/v1/stats").json()["backlog"] == 0, "the stages have done all")
-        until(lambda: not any(client.get("/v1/stats").json()["unprojected"].values()), "inboxes are written")
-        for user in followers:
-            items: list[str] = []
-            before: dict[str, str] = {}
-            while True:
-                params = {"limit": "200", **before}
-                page = client.get(f"/v1/users/{user}/notifications", params=params).json()
-                items += [item["id"] for item in page["items"]]
-                if page["next"] is None:
-                    break
-                before = {"before": page["next"]}
-            assert sorted(items) == sorted(published), user
-            assert page["unread"] == len(published)
-
-
 def test_inboxes_of_another_log_are_refused(servers: Cluster, tmp_path: Path) -> None:
     """
     Over topics that were made anew no process goes on with the inboxes of the old ones, though nothing in the new log

@@ -18,8 +18,8 @@ MARK_PAUSE_S: Final = 0.4
 ANSWER_S: Final = 20.0  # an API that waits for its log for longer has lost the request
 AGAIN_S: Final = 0.3  # before a try is repeated
 GIVES_UP: Final = 0.2  # chance that a failed try is not repeated: its outcome stays unknown
-MANY: Final = 1_500  # activities; past it a trickle is enough, so that a slow machine has no more to check
-TRICKLE_PAUSE_S: Final = 1.0
+MANY: Final = 2_000  # activities; past it fewer are enough, so that a slow machine has no more to check
+TRICKLE_PAUSE_S: Final = 0.5
 COUNT_MAX: Final = 10_000
 
 Doing = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Workers and edges are killed, frozen, added and stopped under load: nobody notices."""
+"""Workers are killed, frozen, added and stopped under load: nobody notices."""
 
 import asyncio
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from fanbell.infra.local.cluster import Cluster
-from tests.cluster.faults.scene import Scene, freeze, held, ready, scene, thaw, until, until_now
-from tests.cluster.processes import SESSION_TIMEOUT_S
+from tests.cluster.faults.scene import Scene, freeze, held, ready, scene, thaw, until
+from tests.cluster.processes import SESSION_TIMEOUT_S, Process
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.anyio]
 
-KILLS = 10
+KILLED = (1, 2, 1, 2, 1, 2, 1)
+"""So many of two workers at a time, ten in all. Those who come get their share once the session of the dead is over."""
 
 
 @pytest.fixture
@@ -19,57 +20,48 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def kill_one_after_the_other(made: Scene, times: int) -> None:
-    """Each time one of two workers, when the other one has its share and both are at work."""
-    for _ in range(times):
-        await made.kill_worker(made.workers[0])
-        await made.add_worker()
-        await until(lambda: ready(made.workers[-1]), "the new worker has its share")
+async def share(workers: list[Process]) -> None:
+    """Until each has its share of the partitions, and is at work."""
+    for worker in workers:
+        await until(lambda worker=worker: ready(worker), "a worker has its share")  # type: ignore[misc]
 
 
-async def test_workers_are_killed_added_and_stopped(servers: Cluster, tmp_path: Path) -> None:
+async def replaced(made: Scene, count: int) -> None:
+    """`count` workers are killed, at once, and as many come."""
+    await asyncio.gather(*(made.kill_worker(worker) for worker in made.workers[:count]))
+    await share(await asyncio.gather(*(made.add_worker() for _ in range(count))))
+
+
+async def frozen_beyond_its_session(made: Scene, zombie: Process) -> None:
+    """Until others have written each of its partitions; then it wakes."""
+    its = await held(zombie, "fan_out")
+    assert its
+    freeze(zombie)
+    await asyncio.sleep(1)  # what it had sent lands
+    stood = await made.ends()
+
+    async def written() -> bool:
+        ends = await made.ends()
+        return all(ends[number] > stood[number] for number in its)
+
+    await until(written, "another worker writes its partitions", SESSION_TIMEOUT_S + 30)
+    thaw(zombie)
+    await share([zombie])
+
+
+async def test_workers_are_killed_frozen_added_and_stopped(servers: Cluster, tmp_path: Path) -> None:
     """
-    Ten times one of two workers is killed, then some are added and stopped: 0 lost, twice, unwanted, out of order.
+    Ten times a worker is killed while two are at work; then one is frozen until another one has written its partitions,
+    and wakes; then some are added, and some stopped: 0 lost, twice, unwanted, out of order.
     """
+    assert sum(KILLED) == 10
     async with scene(servers, tmp_path) as made:
         await made.begin(workers=2)
         async with made.load():
-            await kill_one_after_the_other(made, KILLS)
-        await made.well()
-        async with made.load(2):
-            await asyncio.gather(made.add_worker(), made.add_worker())
+            for count in KILLED:
+                await replaced(made, count)
+            await frozen_beyond_its_session(made, made.workers[0])
+            await share(await asyncio.gather(made.add_worker(), made.add_worker()))
             codes = [await made.stop_worker(made.workers[0]) for _ in range(3)]
             assert codes == [0, 0, 0]
-        await made.well()
-
-
-async def test_a_frozen_worker_and_a_killed_edge(servers: Cluster, tmp_path: Path) -> None:
-    """
-    What a worker was frozen at is written by another one; what it writes when it wakes shows nowhere. Who listened at
-    an edge that was killed goes on at another one.
-    """
-    async with scene(servers, tmp_path) as made:
-        await made.begin(workers=2, edges=2)
-        zombie = made.workers[0]
-        async with made.load():
-            its = await held(zombie, "fan_out")
-            assert its
-            freeze(zombie)
-            await asyncio.sleep(1)  # what it had sent lands
-            stood = await made.ends()
-
-            async def written() -> bool:
-                ends = await made.ends()
-                return all(ends[number] > stood[number] for number in its)
-
-            await until(written, "another worker writes its partitions", SESSION_TIMEOUT_S + 30)
-            thaw(zombie)
-            await until(lambda: ready(zombie), "it has a share again")
-        await made.well()
-        async with made.load(2):
-            first = made.edges[0]
-            sessions = sum(one.sessions for one in made.listeners)
-            await made.kill_edge(first)
-            await until_now(lambda: sum(one.sessions for one in made.listeners) > sessions, "they came back")
-            await asyncio.sleep(1)  # some are told live there
         await made.well()
