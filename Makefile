@@ -11,7 +11,7 @@ SEEDS ?= 1000
 MINUTES ?= 5
 ARGS ?=
 
-.PHONY: help install demo test lint tests test-cluster test-faults simulate chaos bench bench-cluster lock docs format clean
+.PHONY: help install demo test lint tests test-cluster simulate chaos bench bench-cluster lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,10 +35,7 @@ tests: $(FULL)  ## the tests alone; ARGS="-k word" goes to pytest
 	@$(PYTEST) -n 2 --dist worksteal -m "not cluster" $(ARGS)
 
 test-cluster: $(FULL)  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
-	@$(PYTEST) -n 2 --dist worksteal -m "cluster and not faults" $(ARGS)
-
-test-faults: $(FULL)  ## real servers and processes killed and frozen under load, and a checker over it; ten minutes
-	@$(PYTEST) -m faults $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m cluster $(ARGS)
 
 simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=10000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)

@@ -17,7 +17,6 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.cluster
-@pytest.mark.faults
 async def test_a_few_seconds_of_chaos(servers: Cluster, tmp_path: Path) -> None:
     """
     A run from a seed does its faults, ends by itself, and says what it did and found.

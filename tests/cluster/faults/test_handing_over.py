@@ -19,7 +19,7 @@ from tests.cluster.faults.people import doing
 from tests.cluster.faults.scene import Scene, ready, scene, until, until_now
 from tests.cluster.faults.variant import STRUCK
 
-pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.anyio]
+pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
 
 FAULTS = {
     "append refused", "acknowledgement lost", "append half done", "append cut off",

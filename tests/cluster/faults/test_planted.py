@@ -8,7 +8,7 @@ from fanbell.infra.local.cluster import Cluster
 from tests.cluster.faults.scene import ready, scene, until, until_now
 from tests.simulation.wrong import Wrong
 
-pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.anyio]
+pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
 
 QUIET_S = 9.0  # a group tells what it holds back after 5 s, a tick later
 FRAMES_S = 5.0  # frames are a moment behind rows; what is not in the log then never comes

@@ -19,7 +19,7 @@ from tests.cluster.faults.scene import REQUEST_MS, Scene, ready, scene, until, u
 from tests.cluster.processes import SESSION_TIMEOUT_S, NeverStarted, Process
 from tests.cluster.servers import needed
 
-pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+pytestmark = pytest.mark.cluster
 
 BOUNDS = {
     "FANBELL_CASSANDRA_REQUEST_TIMEOUT_MS": str(REQUEST_MS),
