@@ -94,10 +94,14 @@ class People:
         self._stopping = True
 
     async def publish(self, client: httpx.AsyncClient, **fields: Any) -> Doing:
-        """One activity of given fields, acknowledged."""
+        """One activity of given fields, acknowledged: asked again, by its id, of an API whose log is only just back."""
         (one,) = self._next(1)
         one = {"id": one["id"], **fields}
-        answer = await client.post("/v1/activities", json=one)
+        while True:
+            answer = await client.post("/v1/activities", json=one)
+            if answer.status_code not in (429, 503):
+                break
+            await asyncio.sleep(AGAIN_S)
         assert answer.status_code == 202, answer.text
         self.acknowledged[one["id"]] = one
         return one

@@ -15,7 +15,7 @@ from fanbell.infra.local.process import Node
 from fanbell.projections.store import Store, StoreFailed
 from tests.cluster.faults.listening import Listener
 from tests.cluster.faults.people import ANSWER_S, PEOPLE, People
-from tests.cluster.faults.scene import REQUEST_MS, Scene, ready, scene, until, until_now
+from tests.cluster.faults.scene import REQUEST_MS, SETTLE_S, Scene, ready, scene, until, until_now
 from tests.cluster.processes import SESSION_TIMEOUT_S, NeverStarted, Process
 from tests.cluster.servers import needed
 
@@ -116,7 +116,8 @@ async def heard_live(made: Scene) -> None:
     """What is published now is at the sockets of all who are online."""
     by, *others = PEOPLE
     async with httpx.AsyncClient(base_url=made.api, timeout=ANSWER_S) as client:
-        said = await made.people[0].publish(client, kind="mention", actor=by, object="here", mentions=others)
+        asked = made.people[0].publish(client, kind="mention", actor=by, object="here", mentions=others)
+        said = await asyncio.wait_for(asked, SETTLE_S)
 
     def heard() -> bool:
         return sum(one.told(said["id"]) for one in made.listeners) >= len(others) - UNHEARD_MAX

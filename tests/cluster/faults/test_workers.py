@@ -7,7 +7,7 @@ import pytest
 
 from fanbell.infra.local.cluster import Cluster
 from tests.cluster.faults.scene import Scene, freeze, held, ready, scene, thaw, until
-from tests.cluster.processes import SESSION_TIMEOUT_S, Process
+from tests.cluster.processes import Process
 
 pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
 
@@ -44,7 +44,7 @@ async def frozen_beyond_its_session(made: Scene, zombie: Process) -> None:
         ends = await made.ends()
         return all(ends[number] > stood[number] for number in its)
 
-    await until(written, "another worker writes its partitions", SESSION_TIMEOUT_S + 30)
+    await until(written, "another worker writes its partitions")
     thaw(zombie)
     await share([zombie])
 
