@@ -2,7 +2,7 @@
 
 from fanbell.infra.settings import BadSetting, Settings
 from fanbell.projections.cassandra_schema import schema_files
-from fanbell.streams.cassandra import CassandraConfig
+from fanbell.streams.cassandra import CassandraConfig, point_of
 
 
 def cassandra_config(settings: Settings) -> CassandraConfig:
@@ -27,6 +27,8 @@ def cassandra_config(settings: Settings) -> CassandraConfig:
     )
     try:
         schema_files(config)
+        for text in config.contact_points:
+            point_of(text)
     except ValueError as error:
         raise BadSetting(str(error)) from None
     return config

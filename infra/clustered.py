@@ -1,25 +1,29 @@
 """Processes of a cluster that answer people, `fanbell api` and `fanbell edge`; what all its processes connect to."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final, NamedTuple
 
 from fanbell.infra import up
 from fanbell.infra.cassandra import cassandra_config
 from fanbell.infra.cluster import Clustered, Discontinued
 from fanbell.infra.kafka import kafka_config
-from fanbell.infra.settings import BadSetting, Settings
+from fanbell.infra.patience import Patience
+from fanbell.infra.settings import Settings
 from fanbell.projections import projector
+from fanbell.projections.store import StoreFailed
 from fanbell.projections.store_cassandra import CassandraStore
-from fanbell.streams.cassandra import Cassandra, CassandraFailed, connect
+from fanbell.streams.cassandra import Cassandra, CassandraFailed, SchemaMissing, connect
 from fanbell.streams.core.fold import UnknownFold
+from fanbell.streams.log import LogFailed
 from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.sources import SourcesChanged
 from fanbell.streams.topics_kafka import TopicsUnusable
 
 REFUSALS: Final = (
-    *up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, projector.Discontinued, BadSetting, UnknownFold,
-    SourcesChanged,
+    *up.REFUSALS, TopicsUnusable, CassandraFailed, Discontinued, projector.Discontinued, UnknownFold, SourcesChanged,
 )  # fmt: skip
 """What keeps a process of a cluster from starting, or going on, said in one line rather than by a traceback."""
 
@@ -33,29 +37,43 @@ class Clients(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def clients(settings: Settings) -> AsyncIterator[Clients]:
+async def clients(settings: Settings, patience: Patience | None = None) -> AsyncIterator[Clients]:
     """Connect to Kafka and Cassandra, both of which must have been set up (`fanbell topics apply`, `store apply`).
 
-    Raises LogFailed, TopicsUnusable, CassandraFailed, StoreFailed, projector.Discontinued.
+    With `patience` they need not be there yet. Raises LogFailed, TopicsUnusable, CassandraFailed, StoreFailed,
+    projector.Discontinued, BadSetting, TlsUnusable, Stopped.
     """
-    age_ms = settings.inbox_keep_days * 86_400_000 or None
+    patience = patience or Patience()
+    kafka, cassandra = kafka_config(settings), cassandra_config(settings)
     async with contextlib.AsyncExitStack() as stack:
-        log = await KafkaLog.open(kafka_config(settings), settings.partitions)
+        log = await patience.until_there("Kafka", partial(KafkaLog.open, kafka, settings.partitions), is_away)
         stack.push_async_callback(log.close)
-        cassandra = await connect(cassandra_config(settings))
-        stack.push_async_callback(cassandra.close)
-        store = CassandraStore(cassandra, settings.inbox_keep, age_ms)
-        await store.check(log.identity)
-        yield Clients(log, cassandra, store)
+        opened = await patience.until_there("Cassandra", partial(connect, cassandra), is_away)
+        stack.push_async_callback(opened.close)
+        store = CassandraStore(opened, settings.inbox_keep, settings.inbox_keep_days * 86_400_000 or None)
+        await patience.until_there("Cassandra", partial(store.check, log.identity), is_away)
+        yield Clients(log, opened, store)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it may pass by itself: Kafka or Cassandra do not answer, rather than answer that something is wrong."""
+    cause = error.__cause__ if isinstance(error, StoreFailed) else error
+    return isinstance(cause, LogFailed | CassandraFailed) and not isinstance(cause, SchemaMissing)
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[up.Opened]:
+async def opened(settings: Settings, patience: Patience | None = None) -> AsyncIterator[up.Opened]:
     """The backend of an API or an edge. Raises what `clients` and `Clustered.start` do."""
-    async with clients(settings) as (log, _, store):
-        backend = Clustered(settings, log, store)
+    patience = patience or Patience()
+    async with clients(settings, patience) as (log, _, store):
+
+        async def started() -> Clustered:
+            made = Clustered(settings, log, store)
+            await made.start()
+            return made
+
+        backend = await patience.until_there("Kafka and Cassandra", started, is_away)
         try:
-            await backend.start()
             yield up.Opened(backend, backend.failed)
         finally:
             await backend.stop()
@@ -69,4 +87,6 @@ def serve(settings: Settings, json: bool, parts: up.Parts) -> int:
     def started(live: up.Running) -> None:
         up.say(live, json, more, where)
 
-    return up.serve(settings, json, started, opened=opened, parts=parts, refusals=REFUSALS)
+    stop = asyncio.Event()
+    patient = partial(opened, patience=Patience(settings.start_wait_s, stop))
+    return up.serve(settings, json, started, opened=patient, parts=parts, refusals=REFUSALS, stop=stop)

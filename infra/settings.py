@@ -145,6 +145,14 @@ class Settings:
     kafka_request_timeout_ms: Annotated[
         int, Rule("a call to Kafka that takes longer has failed", "ms", least=1_000, most=600_000)
     ] = 15_000
+    start_wait_s: Annotated[
+        float,
+        Rule(
+            "a process of a cluster that starts waits so long for Kafka, and for Cassandra, to answer",
+            "s",
+            most=86_400,
+        ),
+    ] = 60.0
     schema_registry_url: Annotated[
         str, Rule("schema registry, for producers that write in Confluent's framing; empty is none")
     ] = ""

@@ -31,13 +31,15 @@ from fanbell.infra.cli.exits import Exit
 from fanbell.infra.embedded import Embedded
 from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.lock import FolderInUse, FolderUnusable
-from fanbell.infra.settings import Settings
+from fanbell.infra.patience import Stopped
+from fanbell.infra.settings import BadSetting, Settings
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.store import StoreFailed
 from fanbell.streams.log import LogFailed
 from fanbell.streams.replica import LogShort
 from fanbell.streams.snapshots import SnapshotFailed
 from fanbell.streams.sqlite import DatabaseFailed
+from fanbell.streams.tls import TlsUnusable
 
 logger = structlog.get_logger()
 
@@ -47,10 +49,15 @@ BACKLOG: Final = 4_096  # connections the system holds for us when many come at 
 
 REFUSALS: Final = (
     BadSecret, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed, SnapshotFailed, LogFailed,
-    LogShort, Unavailable, OSError,
+    LogShort, Unavailable, BadSetting, OSError,
 )  # fmt: skip
 """What keeps a server from starting, said in one line rather than by a traceback."""
-WRONG_SETTINGS: Final = (BadSecret, UnsafeBind)  # those of them that another setting cures
+WRONG_SETTINGS: Final = (
+    BadSecret,
+    UnsafeBind,
+    BadSetting,
+    TlsUnusable,
+)  # those of them that another setting cures
 
 
 class Opened(NamedTuple):
@@ -190,21 +197,25 @@ def serve(
     opened: Open = embedded,
     parts: Parts = BOTH,
     refusals: tuple[type[Exception], ...] = REFUSALS,
+    stop: asyncio.Event | None = None,
 ) -> int:
-    """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end."""
+    """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end.
+
+    `stop` is set by the signal, for an `opened` that waits.
+    """
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
     gc.set_threshold(*GC_THRESHOLD)
 
     async def main() -> int:
-        stop = asyncio.Event()
+        told = stop or asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, told.set)
         async with running(settings, about, opened, parts) as live:
             gc.freeze()
             beside = started(live)
             tasks = [asyncio.create_task(beside)] if asyncio.iscoroutine(beside) else []
-            ends = [asyncio.create_task(event.wait()) for event in (stop, live.failed)]
+            ends = [asyncio.create_task(event.wait()) for event in (told, live.failed)]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping", ready=live.backend.ready()[1])
             for task in (*tasks, *ends):
@@ -216,7 +227,14 @@ def serve(
         return uvloop.run(main())
     except refusals as error:
         sys.stderr.write(f"fanbell: {error}\n")
-        return Exit.USAGE if isinstance(error, WRONG_SETTINGS) else Exit.FAILED
+        return code_of(error)
+    except Stopped:
+        return Exit.OK
+
+
+def code_of(refusal: Exception) -> Exit:
+    """What a process ends with that one of `REFUSALS` keeps from starting."""
+    return Exit.USAGE if isinstance(refusal, WRONG_SETTINGS) else Exit.FAILED
 
 
 def _say(live: Running, json: bool) -> None:

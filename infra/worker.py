@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,14 @@ import uvloop
 
 from fanbell.infra import logs
 from fanbell.infra.cli.exits import Exit
-from fanbell.infra.clustered import REFUSALS, Clients, clients
+from fanbell.infra.clustered import REFUSALS, Clients, clients, is_away
 from fanbell.infra.fold_process import GC_THRESHOLD
 from fanbell.infra.health import behind, health_app
 from fanbell.infra.kafka import kafka_config, registry
 from fanbell.infra.lock import FolderLock
+from fanbell.infra.patience import Patience, Stopped
 from fanbell.infra.settings import Settings
-from fanbell.infra.up import answering, listen_at
+from fanbell.infra.up import answering, code_of, listen_at
 from fanbell.projections.agents import project_inbox
 from fanbell.projections.agents.project_inbox import Inboxes
 from fanbell.schemas.topics import NOTICES
@@ -49,7 +51,9 @@ def run(settings: Settings, json: bool = False) -> int:
             uvloop.run(_work(settings, json))
     except REFUSALS as error:
         sys.stderr.write(f"fanbell: {error}\n")
-        return Exit.FAILED
+        return code_of(error)
+    except Stopped:
+        return Exit.OK
     except Exception as error:
         logger.error("worker_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
         return Exit.FAILED
@@ -57,13 +61,20 @@ def run(settings: Settings, json: bool = False) -> int:
 
 
 async def _work(settings: Settings, json: bool) -> None:
-    async with clients(settings) as connected, registry(settings) as schemas:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    patience = Patience(settings.start_wait_s, stop)
+    async with registry(settings) as schemas, clients(settings, patience) as connected:
         if "project_inbox" in settings.worker_stages:
-            await connected.store.claim(connected.log.identity)
+            claim = partial(connected.store.claim, connected.log.identity)
+            await patience.until_there("Cassandra", claim, is_away)
         worker = Worker(kafka_config(settings), _stages(settings, connected, schemas), _membership(settings))
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _told_to_stop, worker, number)
+        if stop.is_set():
+            raise Stopped
         async with _health(settings, worker) as port:
             if json:
                 said = {"health": f"http://{settings.host}:{port}", "stages": list(settings.worker_stages)}

@@ -273,7 +273,7 @@ async def connect(config: CassandraConfig, *, keyspace: bool = True) -> Cassandr
 
 def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
     """`connect`, for those who have no event loop yet. Blocks."""
-    points = [_point(text) for text in config.contact_points]
+    points = [point_of(text) for text in config.contact_points]
     if not points:
         raise ValueError("no contact point of Cassandra is named; cassandra_contact_points needs host:port")
     balance = TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=config.local_dc))
@@ -310,7 +310,8 @@ def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
     return Cassandra(cluster, session, config)
 
 
-def _point(text: str) -> tuple[str, int]:
+def point_of(text: str) -> tuple[str, int]:
+    """Host and port of a contact point. Raises ValueError."""
     host, colon, port = text.rpartition(":")
     if not colon:
         return text, PORT

@@ -1,5 +1,6 @@
 """Wrong settings end every command that reads them with 2, before anything is made."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -87,3 +88,40 @@ def test_what_must_not_start_so_ends_with_2(
     assert ended.returncode == Exit.USAGE
     assert said in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "said"),
+    [
+        ("api", {}, "cassandra_contact_points is not set"),
+        ("edge", {"CASSANDRA_CONTACT_POINTS": "here:there"}, "must be host or host:port, not 'here:there'"),
+        (
+            "worker",
+            {
+                "CASSANDRA_CONTACT_POINTS": "127.0.0.1:1",
+                "KAFKA_SECURITY_PROTOCOL": "SSL",
+                "KAFKA_SSL_CAFILE": "/none",
+            },
+            "kafka_ssl_cafile = '/none' cannot be read",
+        ),
+        ("worker", {"KAFKA_BOOTSTRAP_SERVERS": ""}, "kafka_bootstrap_servers is empty"),
+    ],
+    ids=["no Cassandra", "no address", "no certificate", "no Kafka"],
+)
+def test_a_process_of_a_cluster_with_wrong_settings_ends_with_2(
+    tmp_path: Path, command: str, variables: dict[str, str], said: str
+) -> None:
+    """
+    What no waiting for Kafka or Cassandra cures is said at once, whether they are there or not.
+    """
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("FANBELL_")}
+    environ |= {"FANBELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    environ |= {f"FANBELL_{name}": value for name, value in variables.items()}
+
+    ended = subprocess.run(
+        [FANBELL, command, "--data", str(tmp_path), "--start-wait-s", "3600"],
+        env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=END_S, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == Exit.USAGE
+    assert said in ended.stderr
