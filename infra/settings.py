@@ -114,7 +114,7 @@ class Settings:
     ] = ""
     kafka_ssl_certfile: Annotated[str, Rule("PEM file of our certificate, if brokers ask for one")] = ""
     kafka_ssl_keyfile: Annotated[str, Rule("PEM file of its key")] = ""
-    kafka_compression: Annotated[str, Rule("of what is appended", among=("lz4", "zstd", "none"))] = "lz4"
+    kafka_compression: Annotated[str, Rule("of what is appended", among=("zstd", "lz4", "none"))] = "zstd"
     kafka_acks: Annotated[
         str, Rule("who has an append before it counts; less than all in sync could lose it", among=("all",))
     ] = "all"

@@ -21,10 +21,10 @@ _TRIES: Final = (
 )
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-Compression = Literal["lz4", "zstd", "none"]
+Compression = Literal["zstd", "lz4", "none"]
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-COMPRESSIONS: Final = ("lz4", "zstd", "none")
+COMPRESSIONS: Final = ("zstd", "lz4", "none")
 
 
 class KafkaConfig(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
@@ -41,7 +41,7 @@ class KafkaConfig(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     """Empty: the system's authorities."""
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
-    compression: Compression = "lz4"
+    compression: Compression = "zstd"
     request_timeout_ms: int = 15_000
     """The bound of every call of the log: longer than a broker is missed (9 s) before its partitions move."""
 

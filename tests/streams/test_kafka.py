@@ -15,7 +15,7 @@ LOGIN = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "ana", "sasl_pa
     [
         ({"bootstrap_servers": ()}, "name one broker"),
         ({"security_protocol": "TLS"}, "must be one of PLAINTEXT"),
-        ({"compression": "gzip"}, "must be one of lz4"),
+        ({"compression": "gzip"}, "must be one of zstd"),
         ({**LOGIN, "sasl_mechanism": "GSSAPI"}, "must be one of PLAIN"),
         ({**LOGIN, "sasl_password": ""}, "needs kafka_sasl_username and kafka_sasl_password"),
     ],
