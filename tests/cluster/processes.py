@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,6 @@ def installation(
     }
     with ExitStack() as stack:
         made = Installation(folder, environ, stack)
-        made.fanbell("topics", "apply")
-        made.fanbell("store", "apply")
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(lambda what: made.fanbell(what, "apply"), ("topics", "store")))
         yield made

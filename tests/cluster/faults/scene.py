@@ -95,9 +95,10 @@ class Scene:
         for listener in self.listeners:
             listener.edges = [edge.told["edge"] for edge in self.edges] or listener.edges
 
-    async def begin(self, workers: int = 2, edges: int = 1) -> None:
-        """Start processes, side by side, and let everybody follow and listen."""
-        starting = [self.add_worker() for _ in range(workers)] + [self.add_edge() for _ in range(edges)]
+    async def begin(self, workers: int = 2, edges: int = 1, variant: str = "") -> None:
+        """Start processes, side by side, and let everybody follow and listen. `variant`: of the workers."""
+        starting = [self.add_worker(variant) for _ in range(workers)]
+        starting += [self.add_edge() for _ in range(edges)]
         api, *_ = await asyncio.gather(self.start("api", "--port", "0"), *starting)
         self.api = api.told["http"]
         for worker in self.workers:

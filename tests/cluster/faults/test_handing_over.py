@@ -16,7 +16,7 @@ from fanbell.schemas.topics import ACTIVITIES
 from fanbell.streams.kafka import connection
 from tests.cluster import town
 from tests.cluster.faults.people import doing
-from tests.cluster.faults.scene import Scene, ready, scene, until, until_now
+from tests.cluster.faults.scene import Scene, scene, until_now
 from tests.cluster.faults.variant import STRUCK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
@@ -65,9 +65,7 @@ async def test_appends_that_fail_and_batches_handed_over_badly(servers: Cluster,
     among what people publish: 0 lost, twice, unwanted, out of order.
     """
     async with scene(servers, tmp_path) as made:
-        await made.begin(workers=0, edges=1)
-        worker, _ = await asyncio.gather(made.add_worker("all-at-once"), made.add_worker("all-at-once"))
-        await until(lambda: ready(worker), "it is at work")
+        await made.begin(workers=2, edges=1, variant="all-at-once")
         async with made.load():
             await abort(made)
             await until_now(lambda: faults(tmp_path).keys() >= FAULTS, "each fault has struck")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fanbell.infra.local.cluster import Cluster
-from tests.cluster.faults.scene import ready, scene, until, until_now
+from tests.cluster.faults.scene import scene, until_now
 from tests.simulation.wrong import Wrong
 
 pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
@@ -37,8 +37,8 @@ async def test_a_worker_that_dies_at_the_wrong_time(
     What counts as done before it is, and then never is, because the worker is killed, is found to be lost.
     """
     async with scene(servers, tmp_path) as made:
-        await made.begin(workers=0, edges=0)
-        worker = await made.add_worker(variant)
+        await made.begin(workers=1, edges=0, variant=variant)
+        (worker,) = made.workers
         async with made.load():
             await until_now(lambda: worker.process.poll() is not None, "it dies")
         await made.add_worker()
@@ -52,9 +52,7 @@ async def test_a_worker_that_leaves_something_out(servers: Cluster, tmp_path: Pa
     Batches that are skipped, and appends that failed and were not tried again, are found to be lost.
     """
     async with scene(servers, tmp_path) as made:
-        await made.begin(workers=0, edges=0)
-        worker = await made.add_worker(variant)
-        await until(lambda: ready(worker), "it is at work")
+        await made.begin(workers=1, edges=0, variant=variant)
         async with made.load() as people:
             await until_now(lambda: len(people.acknowledged) > 150, "people are at it")
 
