@@ -86,6 +86,7 @@ async def without_the_broker(own: local.Cluster, made: Scene, people: People) ->
     await go_on(people)
     for worker in made.workers:
         await until(lambda worker=worker: ready(worker), "a worker is at work again")  # type: ignore[misc]
+    await heard_live(made)  # so everybody is online before Cassandra goes
 
 
 async def without_cassandra(own: local.Cluster, made: Scene) -> Process:
