@@ -3,9 +3,9 @@
 Theory. Each partition has a ring, which says where we stand and sees gaps; gaps are read from the log. A
 record goes to the *feeds* of those of its recipients who are online: a dict look-up each. A feed is one user,
 with their sessions and the tally of their rows. What a record says can nearly always be said at once. Two
-things need the store first: names of people we have not met (then the partition waits for one read), and rows
-that a mark or a quiet correction changed (then that one feed waits; what comes meanwhile queues behind it, so
-order holds).
+things need the store first: names of people we have not met (then the partition waits for one read, within a
+bound), and rows that a mark or a quiet correction changed (then that one feed waits; what comes meanwhile queues
+behind it, so order holds).
 """
 
 import asyncio
@@ -224,8 +224,9 @@ class Hub:
         try:
             await self.names.meet(unmet)
         except StoreFailed as error:
-            log.error("names cannot be read", error=str(error))
-            self.names.give_up(unmet)
+            log.error(
+                "names cannot be read", error=str(error), then="people are shown by their ids for a while"
+            )
         queue, partition.queue = partition.queue, None
         self._dispatch(partition, list(queue or ()))
 

@@ -1,48 +1,58 @@
 """How people are shown, at hand for rendering: a bounded cache of profiles, kept right by the changes that come by."""
 
-from collections.abc import Iterable
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from fanbell.projections.store import Profile, Store
+from fanbell.projections.store import Profile, Store, StoreFailed
 
 NAMES_MAX: Final = 65_536  # people; about 20 MB
+MEET_S: Final = 2.0  # what is told waits no longer for a name: with an id it is better than late
+AGAIN_S: Final = 10.0  # after names could not be read, nobody waits for any: all that is told would be late
 
 
 class Names:
-    """Profiles of people we have met; None for those without one."""
+    """Profiles of people we have met; None for those without one. `clock`: seconds."""
 
-    def __init__(self, store: Store, names_max: int = NAMES_MAX) -> None:
+    def __init__(
+        self, store: Store, names_max: int = NAMES_MAX, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
         self._names_max = names_max
+        self._clock = clock
+        self._again_at = clock()
+        """Until then nobody is met; who acts is shown by id."""
         self._meeting: set[str] = set()
         """Whose profiles are being read: what is heard of them meanwhile is newer."""
-        self.known: dict[str, Profile | None] = {}
+        self.known: OrderedDict[str, Profile | None] = OrderedDict()
 
     def unmet(self, people: Iterable[str]) -> set[str]:
         """Those of `people` whose profiles must be read first."""
-        return {person for person in people if person not in self.known}
+        unmet = {person for person in people if person not in self.known}
+        return unmet if not unmet or self._clock() >= self._again_at else set()
 
     def hear(self, person: str, profile: Profile) -> None:
         """A profile was changed."""
         if person in self.known or person in self._meeting:
             self.known[person] = profile
 
-    def give_up(self, people: Iterable[str]) -> None:
-        """Show ids instead of names that cannot be read."""
-        for person in people:
-            self.known.setdefault(person, None)
-
     async def meet(self, people: Iterable[str]) -> None:
-        """Have the profiles of `people` at hand. Raises StoreFailed."""
-        unmet = sorted(self.unmet(people))
+        """Have the profiles of `people` at hand. Raises StoreFailed, if it takes too long as well."""
+        unmet = sorted({person for person in people if person not in self.known})
         if not unmet:
             return
         self._meeting.update(unmet)
         try:
-            profiles = await self._store.profiles(unmet)
+            async with asyncio.timeout(MEET_S):
+                profiles = await self._store.profiles(unmet)
+        except (StoreFailed, TimeoutError) as error:
+            self._again_at = self._clock() + AGAIN_S
+            raise StoreFailed(str(error) or f"names were not read within {MEET_S:g} s") from error
         finally:
             self._meeting.difference_update(unmet)
         while len(self.known) + len(unmet) > self._names_max and self.known:
-            del self.known[next(iter(self.known))]
+            self.known.popitem(last=False)
         for person in unmet:
             self.known.setdefault(person, profiles.get(person))

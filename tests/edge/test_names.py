@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from fanbell.edge.names import Names
-from fanbell.projections.store import Profile
+from fanbell.edge import names as module
+from fanbell.edge.names import AGAIN_S, Names
+from fanbell.projections.store import Profile, StoreFailed
 from fanbell.projections.store_memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -48,3 +49,34 @@ async def test_strangers_are_not_remembered() -> None:
 
     assert set(names.known) == {"b", "c"}
     assert names.unmet(["a", "c"]) == {"a"}
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+async def test_nobody_waits_for_names_that_cannot_be_read(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A store that fails, or does not answer in time, is left alone for a while: who acts is shown by id, and met later.
+    """
+    store, now, asked = MemoryStore(), [100.0], []
+
+    async def profiles(users: list[str]) -> dict[str, Profile]:
+        asked.append(users)
+        if len(asked) > 1:
+            return {"bob": Profile("Bob")}
+        if how == "fails":
+            raise StoreFailed("away")
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr(store, "profiles", profiles)
+    monkeypatch.setattr(module, "MEET_S", 0.01)
+    names = Names(store, clock=lambda: now[0])
+    assert names.unmet(["bob"]) == {"bob"}
+    with pytest.raises(StoreFailed, match="away" if how == "fails" else "not read within"):
+        await names.meet(["bob"])
+
+    assert names.unmet(["bob"]) == set()
+    assert "bob" not in names.known
+
+    now[0] += AGAIN_S
+    await names.meet(names.unmet(["bob"]))
+    assert names.known == {"bob": Profile("Bob")}
