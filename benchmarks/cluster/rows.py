@@ -248,14 +248,10 @@ async def read_page(cassandra: Cassandra, design: str, table: str, user: str) ->
     values = (tables.bucket_of(user), user) if shared else (user,)
     found = await cassandra.execute(f"SELECT seq, {column} FROM {table} WHERE {where} LIMIT {PAGE}", values)
     if "reference" in design:
-        chunks: defaultdict[int, list[int]] = defaultdict(list)
-        for seq, _ in found:
-            chunks[seq >> tables.CHUNK_BITS].append(seq)
-        partition = partition_of(user, PARTITIONS)
-        bodies = await cassandra.execute_all(
-            [(tables.READ_BODIES, (partition, chunk, seqs)) for chunk, seqs in chunks.items()]
-        )
-        assert sum(map(len, bodies)) == len(found)
+        seqs = [seq for seq, _ in found]
+        chunks = sorted({seq >> tables.CHUNK_BITS for seq in seqs})
+        bodies = await cassandra.execute(tables.READ_BODIES, (partition_of(user, PARTITIONS), chunks, seqs))
+        assert len(bodies) == len(found)
     return [seq for seq, _ in found]
 
 

@@ -50,7 +50,7 @@ def start_brokers(data: Path, ports: Sequence[tuple[int, int]]) -> list[Node]:
     name = data / "cluster-id"
     if not name.exists():
         data.mkdir(parents=True, exist_ok=True)
-        name.write_text(base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="))
+        name.write_text(_cluster_id())
     with ended_unless_well() as nodes:
         for i, (port, controller) in enumerate(ports, 1):
             folder = data / f"broker-{i}"
@@ -66,6 +66,14 @@ def start_brokers(data: Path, ports: Sequence[tuple[int, int]]) -> list[Node]:
                 _format(name.read_text(), properties)
             nodes.append(start_broker(i, port, folder))
     return nodes
+
+
+def _cluster_id() -> str:
+    """16 bytes in base64, as Kafka makes it; none that begins with a dash, for its own tool takes that for an option."""
+    while True:
+        id_ = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        if not id_.startswith("-"):
+            return id_
 
 
 def start_broker(number: int, port: int, folder: Path) -> Node:

@@ -139,3 +139,11 @@ def test_a_folder_keeps_its_number_of_brokers(tmp_path: Path, monkeypatch: pytes
         finally:
             for node in servers.nodes:
                 node.end()
+
+
+def test_a_cluster_id_is_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 64 would begin with a dash, and Kafka's tool for new folders would take it for an option."""
+    drawn = iter((b"\xf8" * 16, b"\x01" * 16))
+    monkeypatch.setattr(kafka.secrets, "token_bytes", lambda size: next(drawn))  # type: ignore[attr-defined]
+
+    assert kafka._cluster_id() == "AQEBAQEBAQEBAQEBAQEBAQ"
