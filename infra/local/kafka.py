@@ -69,7 +69,7 @@ def start_brokers(data: Path, ports: Sequence[tuple[int, int]]) -> list[Node]:
 
 
 def _cluster_id() -> str:
-    """16 bytes in base64, as Kafka makes it; none that begins with a dash, for its own tool takes that for an option."""
+    """16 bytes in base64; none that begins with a dash, which Kafka's own tool takes for an option."""
     while True:
         id_ = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         if not id_.startswith("-"):
