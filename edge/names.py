@@ -30,8 +30,11 @@ class Names:
 
     def unmet(self, people: Iterable[str]) -> set[str]:
         """Those of `people` whose profiles must be read first."""
-        unmet = {person for person in people if person not in self.known}
+        unmet = self._unknown(people)
         return unmet if not unmet or self._clock() >= self._again_at else set()
+
+    def _unknown(self, people: Iterable[str]) -> set[str]:
+        return {person for person in people if person not in self.known}
 
     def hear(self, person: str, profile: Profile) -> None:
         """A profile was changed."""
@@ -40,7 +43,7 @@ class Names:
 
     async def meet(self, people: Iterable[str]) -> None:
         """Have the profiles of `people` at hand. Raises StoreFailed, if it takes too long as well."""
-        unmet = sorted({person for person in people if person not in self.known})
+        unmet = sorted(self._unknown(people))
         if not unmet:
             return
         self._meeting.update(unmet)

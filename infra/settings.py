@@ -299,7 +299,7 @@ def _value(name: str, given: object, where: str) -> Any:
     default, rule = TABLE[name]
     try:
         value = _CONVERT[type(default)](given)
-    except (ValueError, TypeError, OverflowError, KeyError):
+    except (ValueError, TypeError, OverflowError):
         wanted = _WANTED[type(default)]
         shown = "" if rule.secret else f", not {given!r}"
         raise BadSetting(f"{where}: {name} must be {wanted}{shown}") from None
@@ -313,7 +313,9 @@ def _value(name: str, given: object, where: str) -> Any:
 def _truth(given: object) -> bool:
     if isinstance(given, bool):
         return given
-    return {"true": True, "false": False}[_text(given).lower()]
+    if (text := _text(given).lower()) not in ("true", "false"):
+        raise ValueError
+    return text == "true"
 
 
 def _whole(given: object) -> int:

@@ -43,26 +43,25 @@ class CassandraStore:
         By its positions alone a log that was made anew would be taken for the old one, once it is as long.
         """
         await check_schema(self._cassandra)
-        found = await self._log()
+        await self._claimed(identity)
+
+    async def claim(self, identity: str) -> None:
+        """For who is about to write, after `check`: a keyspace that is of no log yet is of this one from now on."""
+        if not await self._claimed(identity):  # a transaction, so only once: it needs a quorum everywhere
+            await said(self._cassandra.execute(tables.CLAIM, (tables.POSITIONS, identity)))
+            await self._claimed(identity)
+
+    async def _claimed(self, identity: str) -> bool:
+        """Whether a log was written down, which is this one. Raises Discontinued if it is another."""
+        rows = await said(self._cassandra.execute(tables.READ_LOG, (tables.POSITIONS,)))
+        found = rows[0][0] if rows else None
         if found not in (None, identity):
             raise Discontinued(
                 f"Cassandra's keyspace {self._cassandra.config.keyspace} holds the inboxes of the log {found}, "
                 f"not of {identity}: the topics were made anew, or are those of another installation. Set "
                 "cassandra_keyspace to a new name and run `fanbell store apply`, or go back to the topics that it is of"
             )
-
-    async def claim(self, identity: str) -> None:
-        """`check`, for who is about to write: a keyspace that is of no log yet is of this one from now on."""
-        if (
-            await self._log() is None
-        ):  # asked by a transaction only once: it needs a quorum of all data centres
-            await said(self._cassandra.execute(tables.CLAIM, (tables.POSITIONS, identity)))
-        await self.check(identity)
-
-    async def _log(self) -> str | None:
-        """The log whose inboxes these are, if one was written down."""
-        rows = await said(self._cassandra.execute(tables.READ_LOG, (tables.POSITIONS,)))
-        return rows[0][0] if rows else None
+        return found is not None
 
     async def apply(self, batches: Mapping[int, Sequence[Told]], positions: Mapping[int, int]) -> None:
         if any(partition not in self._positions for partition in positions):

@@ -289,7 +289,7 @@ def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
         port=points[0][1],
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         auth_provider=PlainTextAuthProvider(config.username, config.password) if config.username else None,
-        ssl_context=_readable_ssl_context(config),
+        ssl_context=_ssl_context(config),
         reconnection_policy=ExponentialReconnectionPolicy(RECONNECT_LEAST_S, RECONNECT_MOST_S, None),
         connect_timeout=CONNECT_S,
         control_connection_timeout=CONNECT_S,
@@ -320,18 +320,14 @@ def point_of(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _readable_ssl_context(config: CassandraConfig) -> ssl.SSLContext | None:
-    names = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
-    with readable({f"cassandra_{name}": getattr(config, name) for name in names}):
-        return _ssl_context(config)
-
-
 def _ssl_context(config: CassandraConfig) -> ssl.SSLContext | None:
     if not (config.tls or config.ssl_cafile or config.ssl_certfile):
         return None
-    context = ssl.create_default_context(cafile=config.ssl_cafile or None)
-    if config.ssl_certfile:
-        context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile or None)
+    names = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    with readable({f"cassandra_{name}": getattr(config, name) for name in names}):
+        context = ssl.create_default_context(cafile=config.ssl_cafile or None)
+        if config.ssl_certfile:
+            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile or None)
     return context
 
 

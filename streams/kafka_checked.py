@@ -1,8 +1,8 @@
 """What of aiokafka the log leans on without its promise: another source is refused, wherever a log is opened.
 
 The end of a producer and of what it holds (`kafka_appends.py`), single fetches (`kafka_fetch.py`), and what a client
-knows of a cluster (`kafka_calls.py`) are aiokafka's inside. After reading a new release: put its number and the digests
-that the error names into the table below.
+knows of a cluster (`kafka_calls.py`) are aiokafka's inside. After reading a new release: put its number into `LIBRARY`
+and the digests that the error names into `CHECKED`.
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulat
 from aiokafka.producer.sender import Sender
 from aiokafka.protocol import fetch
 
-from fanbell.streams.sources import Source, SourcesChanged, changed
-
-RELEASE: Final = "0.14.0"
+from fanbell.streams.sources import Library, Source, SourcesChanged, check_read
 
 LEANED_ON: Final[tuple[Source, ...]] = (
     AIOKafkaProducer.start,
@@ -115,14 +113,15 @@ class AiokafkaChanged(SourcesChanged):
     """The installed aiokafka is not the one that was read."""
 
 
+LIBRARY: Final = Library(
+    name="aiokafka", package="aiokafka", release="0.14.0", by="the log was", read_in="streams/kafka_checked.py",
+    changed=AiokafkaChanged,
+)  # fmt: skip
+
+
 def check(leaned_on: Iterable[Source] = LEANED_ON) -> None:
     """Raise AiokafkaChanged unless aiokafka is, in all that is leaned on, what was read."""
-    if differs := changed(leaned_on, CHECKED):
-        raise AiokafkaChanged(
-            f"aiokafka {aiokafka.__version__} differs from {RELEASE}, which the log was written for, in "
-            f"{', '.join(differs)}: install aiokafka=={RELEASE}, or read these functions anew and then change "
-            "streams/kafka_checked.py"
-        )
+    check_read(LIBRARY, aiokafka.__version__, leaned_on, CHECKED)
 
 
 @cache

@@ -9,6 +9,9 @@ from fanbell.schemas.limits import RECORD_BYTES_MAX
 from fanbell.schemas.topics import TOPICS
 
 VALUE_BYTES_MAX: Final = 2 * RECORD_BYTES_MAX  # Kafka's default; a dead letter holds a whole record
+COMMIT_AGAIN_S: Final = 86_400.0
+"""So often what is committed is said again, though nothing came: Kafka forgets after 7 days what a group without
+members committed (`offsets.retention.minutes`)."""
 _ONE_PARTITION: Final = frozenset(topic.name for topic in TOPICS if not topic.partitioned)
 
 

@@ -28,8 +28,8 @@ class Producer:
     """
 
     def __init__(self, bootstrap_servers: str | Sequence[str], **options: Any) -> None:
-        servers = bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else bootstrap_servers
         """Raises ValueError for options that cannot be."""
+        servers = bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else bootstrap_servers
         self._config = KafkaConfig(bootstrap_servers=tuple(servers), **options)
         self._log: KafkaLog | None = None
 

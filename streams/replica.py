@@ -98,6 +98,8 @@ class Replica(Generic[F]):
 
     async def _take(self, kept: Sequence[Snapshot]) -> bool:
         """Stand where the first of `kept` does that can be loaded; False if none can."""
+        if not kept:
+            return False
         # After the snapshots: another owner may have gone on and saved one since an end that was asked for before.
         end = await self._log.end(self.topic, self.partition)
         for snapshot in kept:

@@ -17,12 +17,11 @@ from fanbell.schemas.records import Rules
 from fanbell.schemas.topics import ACTIVITIES, ROUTED, RULES
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source, parse_rules
 from fanbell.streams.core.kinds import Rules as KindRules
-from fanbell.streams.log import Entry, Log
+from fanbell.streams.log import COMMIT_AGAIN_S, Entry, Log
 
 GROUP: Final = "fanbell.rules"
 """Its commit in `rules` says up to where all versions are in every partition."""
 READ_MAX: Final = 1_000  # versions read at once; they are made by hand
-COMMIT_AGAIN_S: Final = 86_400.0  # Kafka forgets after 7 days what a group without members committed
 
 
 class RulesKeeper:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
+from msgspec import Struct
+
 Source = Callable[..., Any] | property
 
 
@@ -16,10 +18,33 @@ class SourcesChanged(Exception):
     """An installed library differs from the release that was read, where it is overridden or leaned on."""
 
 
-def changed(leaned_on: Iterable[Source], read: Mapping[str, str]) -> list[str]:
-    """Those of `leaned_on` whose digest is not the one in `read`, each with the digest that it has."""
+class Library(Struct, frozen=True, kw_only=True):
+    """One that was read."""
+
+    name: str
+    package: str
+    """As it is installed by"""
+    release: str
+    """That was read"""
+    by: str
+    """What was written for it, as the subject of a sentence"""
+    read_in: str
+    """The file that has the digests"""
+    changed: type[SourcesChanged]
+
+
+def check_read(
+    library: Library, installed: str, leaned_on: Iterable[Source], digests: Mapping[str, str]
+) -> None:
+    """Raise `library.changed` unless all of `leaned_on` has its digest; says which have not, and those they have."""
     found = {name_of(source): digest_of(source) for source in leaned_on}
-    return [f"{name} ({digest})" for name, digest in found.items() if read.get(name) != digest]
+    differs = [f"{name} ({digest})" for name, digest in found.items() if digests.get(name) != digest]
+    if differs:
+        raise library.changed(
+            f"{library.name} {installed} differs from {library.release}, which {library.by} written for, in "
+            f"{', '.join(differs)}: install {library.package}=={library.release}, or read these functions anew and "
+            f"then change {library.read_in}"
+        )
 
 
 def name_of(source: Source) -> str:

@@ -12,8 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,16 +70,27 @@ async def until(holds: Callable[[], Any], processes: Sequence[Process], what: st
         await asyncio.sleep(0.005)
 
 
-@asynccontextmanager
-async def ends_of(config: KafkaConfig, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
-    """Asks for how many records there ever were in `topic`, all partitions together."""
+async def clocked(
+    reader: AIOKafkaConsumer, topic: str, more: int, appending: Awaitable[Any], processes: Sequence[Process]
+) -> tuple[float, float]:
+    """Seconds and the processes' CPU from before `appending` until `topic` has so many more records."""
     places = [TopicPartition(topic, p) for p in range(PARTITIONS)]
-    async with AIOKafkaConsumer(bootstrap_servers=list(config.bootstrap_servers)) as reader:
 
-        async def ends() -> int:
-            return sum((await reader.end_offsets(places)).values())
+    async def count() -> int:
+        return sum((await reader.end_offsets(places)).values())
 
-        yield ends
+    wanted = await count() + more
+    clock = Clock(processes)
+    clock.start()
+    appended = asyncio.ensure_future(appending)
+
+    async def all_there() -> bool:
+        return await count() >= wanted
+
+    await until(all_there, processes, f"{more} more records in {topic}")
+    seconds, cpu = clock.stop()
+    await appended
+    return seconds, cpu
 
 
 # Fanbell
@@ -140,18 +150,9 @@ async def _ours_once(
     activities = [post(number, run) for number in range(count)]
     batches = batches_of_activities(activities, PARTITIONS, time.time_ns() // 1_000_000)
     starts = {p: await log.end(NOTICES, p) for p in range(PARTITIONS)}
-    clock = Clock(processes)
-    async with ends_of(config, config.topic(NOTICES)) as ends:
-        wanted = await ends() + _packs(count)
-        clock.start()
-        appending = asyncio.create_task(log.append_all(batches))
-
-        async def all_there() -> bool:
-            return await ends() >= wanted
-
-        await until(all_there, processes, f"{_packs(count)} more records in {NOTICES}")
-        seconds, cpu = clock.stop()
-    await appending
+    async with AIOKafkaConsumer(bootstrap_servers=list(config.bootstrap_servers)) as reader:
+        appending = log.append_all(batches)
+        seconds, cpu = await clocked(reader, config.topic(NOTICES), _packs(count), appending, processes)
     told: Counter[tuple[str, str]] = Counter()
     for partition, at in starts.items():
         while records := await log.read(NOTICES, partition, at, 10_000):
@@ -203,17 +204,12 @@ async def _peer_once(
         before = await reader.end_offsets(places)
         batches = _json_batches(writer, count, run)
         wanted = count * FOLLOWERS if not packed else _packs(count)
-        clock = Clock([process])
-        clock.start()
-        for partition, batch in batches:
-            await (await writer.send_batch(batch, into, partition=partition))
 
-        async def all_there() -> bool:
-            ends = await reader.end_offsets(places)
-            return sum(ends.values()) - sum(before.values()) >= wanted
+        async def append() -> None:
+            for partition, batch in batches:
+                await (await writer.send_batch(batch, into, partition=partition))
 
-        await until(all_there, [process], f"{wanted} records in {out}")
-        seconds, cpu = clock.stop()
+        seconds, cpu = await clocked(reader, out, wanted, append(), [process])
         told = await _told(reader, before, wanted)
         if told != expected(count, run):
             raise RuntimeError(f"{out}: somebody did not hear, or twice")

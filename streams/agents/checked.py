@@ -1,6 +1,6 @@
 """What of Faust `batches.py` and `worker.py` override or rely on, as it was when read: another source is refused.
 
-After reading a new release: put its number and the digests that the error names into the tables below.
+After reading a new release: put its number into `LIBRARY` and the digests that the error names into `CHECKED`.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,7 @@ from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from mode.services import Service
 
-from fanbell.streams.sources import Source, SourcesChanged, changed
-
-RELEASE: Final = "0.15.3"
+from fanbell.streams.sources import Library, Source, SourcesChanged, check_read
 
 LEANED_ON: Final[tuple[Source, ...]] = (
     App._on_partitions_assigned,
@@ -58,7 +56,6 @@ LEANED_ON: Final[tuple[Source, ...]] = (
     Service.wait,
     Service.wait_first,
 )
-
 
 CHECKED: Final = {
     "faust.app.base.App._on_partitions_assigned": "56eb5bd7",
@@ -106,11 +103,12 @@ class FaustChanged(SourcesChanged):
     """The installed Faust differs from the release that was read, where it is overridden or relied on."""
 
 
+LIBRARY: Final = Library(
+    name="Faust", package="faust-streaming", release="0.15.3", by="batches were", read_in="streams/agents/checked.py",
+    changed=FaustChanged,
+)  # fmt: skip
+
+
 def check(leaned_on: Iterable[Source] = LEANED_ON) -> None:
     """Raise FaustChanged unless Faust is, in all that is relied on, what was read."""
-    if differs := changed(leaned_on, CHECKED):
-        raise FaustChanged(
-            f"Faust {faust.__version__} differs from {RELEASE}, which batches were written for, in "
-            f"{', '.join(differs)}: install faust-streaming=={RELEASE}, or read these functions anew and then "
-            "change streams/agents/checked.py"
-        )
+    check_read(LIBRARY, faust.__version__, leaned_on, CHECKED)

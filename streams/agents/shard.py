@@ -9,7 +9,7 @@ import structlog
 
 from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Tick
-from fanbell.streams.log import Entry, Log, LogFailed, Record
+from fanbell.streams.log import COMMIT_AGAIN_S, Entry, Log, LogFailed, Record
 from fanbell.streams.replica import Replica
 from fanbell.streams.snapshots import Snapshot, SnapshotFailed
 from fanbell.streams.trim import TRIM_EVERY_S, trim
@@ -18,9 +18,6 @@ logger = structlog.get_logger()
 
 TICK_S: Final = 1.0  # without records for so long, a fold that waits for time is told what time it is
 COMMIT_S: Final = 1.0  # stage 1 puts out again what is not committed: a second's worth
-COMMIT_AGAIN_S: Final = (
-    86_400.0  # though nothing came: a broker forgets after 7 days (`offsets.retention.minutes`)
-)
 FAILURES: Final = (LogFailed, SnapshotFailed)
 """What passes: the partition waits and is opened anew. LogShort does not."""
 
