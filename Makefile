@@ -35,7 +35,7 @@ tests: $(FULL)  ## the tests alone; ARGS="-k word" goes to pytest
 	@$(PYTEST) -n 2 --dist worksteal -m "not cluster" $(ARGS)
 
 test-cluster: $(FULL)  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
-	@$(PYTEST) -n 2 --dist worksteal -m cluster $(ARGS)
+	@$(PYTEST) -n 3 --dist worksteal -m cluster $(ARGS)  # they mostly wait
 
 simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=10000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)

@@ -14,8 +14,8 @@ from fanbell.schemas.topics import NOTICES
 from fanbell.streams.log import Log, LogFailed, Record
 from fanbell.streams.trim import TRIM_EVERY_S, trim
 
-GATHER_S: Final = 0.1
-"""Neither live delivery nor pages wait for the rows, and ten times a second takes far fewer requests than at once."""
+GATHER_S: Final = 0.5
+"""Neither live delivery nor pages wait for the rows, and twice a second takes far fewer requests than at once."""
 FAILURES: Final = (LogFailed, StoreFailed)
 """What passes: the partition waits and is opened anew. Discontinued does not."""
 
