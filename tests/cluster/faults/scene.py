@@ -248,7 +248,8 @@ async def scene(
 
 
 async def ready(worker: Process) -> bool:
-    """Whether a worker has all of its partitions open."""
+    """Whether a worker, which must be running, has all of its partitions open."""
+    assert worker.process.poll() is None, f"it ended: {worker.process.returncode}"
     try:
         async with httpx.AsyncClient(timeout=5) as client:
             return (await client.get(f"{worker.told['health']}/readyz")).status_code == 200

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -131,15 +131,16 @@ def commits_first() -> None:
             self._acknowledged = before
         await advance(self, records)
 
-    async def dying(log: Log, outputs: Sequence[Output], timestamp_ms: int) -> int:
+    async def dying(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> int:
         nonlocal batches  # those that put out commands: of another one nothing would be lost
-        batches += any(output.topic == ROUTED for output in outputs)
+        made = list(outputs)
+        batches += any(output.topic == ROUTED for output in made)
         if batches >= DIES_AT:
             die()
-        return await append(log, outputs, timestamp_ms)
+        return await append(log, made, timestamp_ms)
 
     Replica.advance = hasty  # type: ignore[method-assign]
-    replica_module.append = dying  # type: ignore[assignment]
+    replica_module.append = dying
 
 
 @variant
@@ -163,11 +164,12 @@ def goes_on_after_a_failed_append() -> None:
     append = replica_module.append
     appends_fail()
 
-    async def careless(log: Log, outputs: Any, timestamp_ms: int) -> None:
+    async def careless(log: Log, outputs: Iterable[Output], timestamp_ms: int) -> int:
         try:
-            await append(log, outputs, timestamp_ms)
+            return await append(log, outputs, timestamp_ms)
         except LogFailed:
             struck("failure ignored")
+            return 0
 
     replica_module.append = careless
 
