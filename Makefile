@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 FULL := $(VENV)/.installed-all
+COMPILED := $(VENV)/.compiled
 EMBEDDED := $(VENV)/.installed-embedded
 MADE := $(VENV)/.made
 TIMED := sh .ci/timed
@@ -11,42 +12,47 @@ SEEDS ?= 1000
 MINUTES ?= 5
 ARGS ?=
 
-.PHONY: help install demo test lint tests test-cluster simulate chaos bench bench-cluster lock docs format clean
+.PHONY: help install demo test lint tests test-compiled test-cluster simulate chaos bench bench-cluster lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /|/' | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-install: $(FULL)  ## make .venv with everything in it, the fanbell command included; nothing to do, nothing done
+install: $(COMPILED)  ## make .venv with everything in it, the fanbell command included; nothing to do, nothing done
 
 demo: | $(MADE)  ## start Fanbell with a small synthetic town in it, and print the page's address
 	@test -e $(FULL) -a ! requirements.lock -nt $(FULL) || $(MAKE) --no-print-directory $(EMBEDDED)
 	@exec $(BIN)/fanbell demo $(ARGS)
 
 test: install  ## install, lint, and all tests, with the time that each part took
-	@$(MAKE) --no-print-directory lint tests test-cluster
+	@$(MAKE) --no-print-directory lint tests test-compiled test-cluster
 
 lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: ruff check" $(BIN)/ruff check --quiet .
 	@$(TIMED) "lint: ruff format" $(BIN)/ruff format --check --quiet .
 	@$(TIMED) "lint: mypy --strict" $(BIN)/mypy
 
-tests: $(FULL)  ## the tests alone; ARGS="-k word" goes to pytest
+tests: $(COMPILED)  ## the tests alone; ARGS="-k word" goes to pytest
 	@$(PYTEST) -n 2 --dist worksteal -m "not cluster" $(ARGS)
 
-test-cluster: $(FULL)  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
+test-compiled: $(COMPILED)  ## those of the core again, with the core compiled
+	@test -d .compiled || echo "skipped: the core is not compiled, since there is no C compiler"
+	@test ! -d .compiled || FANBELL_TEST_COMPILED=1 $(PYTEST) -n 2 --dist worksteal -m "not cluster and not interpreted" \
+	  tests/schemas tests/streams tests/scenarios tests/projections $(ARGS)
+
+test-cluster: $(COMPILED)  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
 	@$(PYTEST) -n 3 --dist worksteal -m cluster $(ARGS)  # they mostly wait
 
-simulate: $(FULL)  ## the simulation with more seeds than the tests run: SEEDS=10000
+simulate: $(COMPILED)  ## the simulation with more seeds than the tests run: SEEDS=10000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
 
-chaos: $(FULL)  ## faults at random on real servers, then a report: MINUTES=5 SEED=1 ARGS="--brokers 3"
+chaos: $(COMPILED)  ## faults at random on real servers, then a report: MINUTES=5 SEED=1 ARGS="--brokers 3"
 	@$(BIN)/python -m tests.cluster.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: $(FULL)  ## every benchmark, a JSON line each, into benchmarks/results/
+bench: $(COMPILED)  ## every benchmark, a JSON line each, into benchmarks/results/
 	@$(BIN)/python -m benchmarks.run_all $(ARGS)
 
-bench-cluster: $(FULL)  ## the same for the cluster: it starts a Kafka and a Cassandra (JDK 17 and Maven)
+bench-cluster: $(COMPILED)  ## the same for the cluster: it starts a Kafka and a Cassandra (JDK 17 and Maven)
 	@$(BIN)/python -m benchmarks.run_all cluster $(ARGS)
 
 lock: $(FULL)  ## resolve the lock files anew; UPGRADE=--upgrade takes the newest versions
@@ -59,7 +65,7 @@ format: $(FULL)  ## ruff format, and the fixes that ruff is sure of
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:  ## remove what this file makes: .venv, caches, the demo's folder
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist fanbell.egg-info
+	rm -rf $(VENV) .compiled .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist fanbell.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -74,4 +80,9 @@ $(FULL): pyproject.toml requirements.lock .ci/venv .ci/install | $(MADE)
 # The demo needs a quarter of that, so a slow line gets it by plain pip: less to fetch than uv alone.
 $(EMBEDDED): pyproject.toml requirements-embedded.lock .ci/venv .ci/install | $(MADE)
 	@sh .ci/install $(VENV) embedded
+	@touch $@
+
+# A C compiler is not asked for: without one the core runs interpreted, and this says so.
+$(COMPILED): $(wildcard streams/core/*.py schemas/*.py) streams/log.py fanbell/compiled.py setup.py .ci/compile $(FULL)
+	@sh .ci/compile $(VENV)
 	@touch $@

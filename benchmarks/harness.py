@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from fanbell.compiled import core
+
 PACKAGES: Final = ("fastavro", "pyroaring", "msgspec", "jiter", "uvicorn", "uvloop", "websockets")
 
 
@@ -51,7 +53,7 @@ def machine() -> dict[str, Any]:
 
 def report(question: str, figures: dict[str, Any], answer: str, synthetic: bool, **more: Any) -> None:
     """Print the line."""
-    packages = {name: version(name) for name in PACKAGES}
+    packages = {name: version(name) for name in PACKAGES} | {"core": core()}
     line = {"question": question, **figures, "answer": answer, "synthetic": synthetic, **more}
     print(json.dumps({**line, "machine": machine(), "versions": packages}))
     sys.stdout.flush()

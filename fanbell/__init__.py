@@ -3,6 +3,8 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from fanbell import compiled
+
 if TYPE_CHECKING:
     from fanbell.schemas.parse import Invalid
     from fanbell.streams.log import LogFailed
@@ -14,6 +16,8 @@ try:
     __version__ = version("fanbell")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
+
+compiled.use()  # before any module that it may be of is imported
 
 __all__ = ["Invalid", "LogFailed", "Producer", "TlsUnusable", "TopicsUnusable", "__version__"]
 

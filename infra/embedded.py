@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import structlog
 
+from fanbell.compiled import core
 from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
 from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
@@ -113,6 +114,7 @@ class Embedded:
             partitions=self.partitions,
             intake=self._intake.end,
             epoch=self.epoch,
+            core=core(),
         )
 
     async def stop(self) -> None:

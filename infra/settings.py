@@ -17,6 +17,7 @@ CLIENT_VARIABLES: Final = (
     "FANBELL_URL",
     "FANBELL_TOKEN",
 )  # what the command line's clients read; not settings of a server
+INTERPRETED: Final = "FANBELL_INTERPRETED"  # leave compiled code alone: read before there are settings
 TESTS: Final = "FANBELL_TEST_"  # what variables begin with that say how tests run: no setting is named so
 SECONDS_MAX: Final = 86_400 * 365
 COUNT_MAX: Final = 10**12
@@ -282,7 +283,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     for variable, given in environ.items():
         if not variable.startswith(PREFIX) or variable.startswith(TESTS):
             continue
-        if variable == CONFIG or variable in CLIENT_VARIABLES:
+        if variable in (CONFIG, INTERPRETED, *CLIENT_VARIABLES):
             continue
         if variable not in known:
             raise BadSetting(f"{variable}: no such setting{_hint(variable, known)}")

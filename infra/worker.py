@@ -15,6 +15,7 @@ import msgspec
 import structlog
 import uvloop
 
+from fanbell.compiled import core
 from fanbell.infra import logs
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.clustered import REFUSALS, Clients, clients, is_away
@@ -84,7 +85,7 @@ async def _work(settings: Settings, json: bool) -> None:
                     f"Fanbell works on {', '.join(settings.worker_stages)}; health at http://{settings.host}:{port}\n"
                 )
             sys.stdout.flush()
-            logger.info("worker_started", stages=list(settings.worker_stages), health_port=port)
+            logger.info("worker_started", stages=list(settings.worker_stages), health_port=port, core=core())
             await worker.run()
             logger.info("worker_stopped")
 

@@ -17,6 +17,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from fanbell import schemas
 from fanbell.schemas.records import (
     RECORDS,
     Activity,
@@ -30,8 +31,9 @@ from fanbell.schemas.records import (
     Silenced,
 )
 
-AVRO_DIR: Final = Path(__file__).parent / "avro"
-RELEASED_DIR: Final = Path(__file__).parent / "released"
+_FOLDER: Final = Path(schemas.__path__[0])  # this file may lie elsewhere, compiled
+AVRO_DIR: Final = _FOLDER / "avro"
+RELEASED_DIR: Final = _FOLDER / "released"
 MAGIC: Final = b"\xc3\x01"
 HEADER_BYTES: Final = 10
 

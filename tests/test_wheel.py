@@ -14,39 +14,54 @@ from typing import Final
 import pytest
 
 from tests.infra.up_process import fanbell_up
+from tests.test_compiled import needs_compiler
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("schemas", "streams", "projections", "edge", "infra")
-TIMEOUT_S: Final = 60
+TIMEOUT_S: Final = 180  # compiling takes half a minute of a core
 UV: Final = str(Path(sys.executable).parent / "uv")
 CLUSTER: Final = re.compile(r"faust|kafka|cassandra|scylla", re.IGNORECASE)
 COMPOSE: Final = ROOT / "infra" / "compose"  # builds an image from a checkout; nothing installed needs it
 
 
-def ran(*command: str | Path, cwd: Path | None = None) -> str:
+def ran(*command: str | Path, cwd: Path | None = None, **environ: str) -> str:
     """What a command printed; a failure shows all of it."""
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(("FANBELL_", "PYTHON"))
-    }
-    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FANBELL_", "PYTHON"))}
+    done = subprocess.run(
+        command, cwd=cwd, env=clean | environ, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
     assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(folder: Path, **environ: str) -> Path:
     """Built from a copy: setuptools would leave its folders behind, and take what lies in them for ours."""
-    source = tmp_path_factory.mktemp("source") / "fanbell"
+    source = folder / "fanbell"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("fanbell", *PACKAGES):
         shutil.copytree(
             ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
         )
-    ran(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source)
-    (built,) = (source / "dist").glob("*.whl")
-    return built
+    command = (
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        source / "dist",
+        source,
+    )
+    ran(*command, **environ)
+    (wheel,) = (source / "dist").glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +91,7 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
 
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
-    assert packed == ours | {"fanbell/__init__.py", "fanbell/py.typed"}
+    assert packed == ours | {"fanbell/__init__.py", "fanbell/compiled.py", "fanbell/py.typed"}
 
 
 def test_it_runs_far_from_its_source(environment: Path) -> None:
@@ -106,7 +121,6 @@ def test_it_brings_no_client_of_the_cluster(environment: Path) -> None:
     assert [package["name"] for package in json.loads(listed) if CLUSTER.search(package["name"])] == []
 
 
-@pytest.mark.skipif(not (ROOT / "infra" / "up.py").exists(), reason="there is no `fanbell up` yet")
 def test_it_serves(environment: Path, tmp_path: Path) -> None:
     """
     `fanbell up` says where it listens, takes an activity, shows it, and ends well when asked to.
@@ -125,3 +139,19 @@ def test_it_serves(environment: Path, tmp_path: Path) -> None:
     assert [item["kind"] for item in items] == ["follow"]
     assert openapi.startswith("3.1")
     assert code == 0
+
+
+@needs_compiler
+def test_its_core_can_be_compiled(tmp_path: Path) -> None:
+    """
+    Built with FANBELL_COMPILED=1 it is for this Python and machine, and its core is compiled.
+    """
+    wheel = built(tmp_path, FANBELL_COMPILED="1")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "installed")
+
+    assert not wheel.name.endswith("-any.whl")
+    code = "from fanbell.compiled import core; from fanbell.streams.core import route; print(core(), route.__file__)"
+    core, file = ran(sys.executable, "-c", code, cwd=tmp_path / "installed").split()
+    assert core == "compiled"
+    assert Path(file).is_relative_to(tmp_path / "installed")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from fanbell import __version__
+from fanbell.compiled import core
 from fanbell.infra.cli import options, show
 from fanbell.infra.cli.exits import Exit, Failed
 from fanbell.infra.settings import TABLE, Settings, load
@@ -206,14 +207,16 @@ def settings(context: typer.Context, config: options.Config = None, json: option
 
 
 def version(json: options.Json = False) -> None:
-    """Print versions: of Fanbell, Python and SQLite."""
+    """Print versions: of Fanbell, Python and SQLite; and whether its core is compiled or interpreted."""
     found: dict[str, Any] = {
         "fanbell": __version__, "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version, "platform": f"{sys.platform} {platform.machine()}",
+        "core": core(),
     }  # fmt: skip
     if json:
         show.as_json(found)
     else:
         show.as_line(
-            f"fanbell {__version__} (Python {found['python']}, SQLite {found['sqlite']}, {found['platform']})"
+            f"fanbell {__version__} (Python {found['python']}, SQLite {found['sqlite']}, {found['platform']}, "
+            f"core {found['core']})"
         )

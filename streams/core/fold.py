@@ -140,7 +140,9 @@ class Versions:
     two who decide at once, one may not know yet what the other put in force.
     """
 
-    KEPT = 16  # rules change by hand; a command that is 16 versions late is lost in a way that needs a person
+    KEPT: ClassVar = (
+        16  # rules change by hand; a command that is 16 versions late is lost in a way that needs a person
+    )
 
     def __init__(self) -> None:
         self.of: dict[int, Rules] = {}

@@ -49,10 +49,9 @@ class Forwarding:
         self.clock_ms = max(self.clock_ms, record.timestamp_ms)
         try:
             change = self._read(record.value)
-        except Undecodable as error:
-            return [self._dead(record, "", "undecodable", str(error))]
-        except Invalid as error:
-            return [self._dead(record, "", "invalid", str(error))]
+        except (Undecodable, Invalid) as error:
+            reason = "undecodable" if isinstance(error, Undecodable) else "invalid"
+            return [self._dead(record, "", reason, str(error))]
         if type(change) is not Change:
             name = type(change).__name__
             return [self._dead(record, "", "misplaced", f"a {name} does not belong into {CHANGES}")]

@@ -104,8 +104,7 @@ class Group(msgspec.Struct, gc=False, eq=False):
         self.parts_count -= 1
         self.recent.pop(_at(actor, object_), None)
         if objects:  # the actor's latest is an earlier one now
-            latest = {of.partition("\0")[0]: place for place, of in enumerate(self.recent)}
-            self.parts = dict(sorted(self.parts.items(), key=lambda part: latest.get(part[0], -1)))
+            self.parts = _by_latest(self.parts, self.recent)
         else:
             del self.parts[actor]
         if self.recent:
@@ -148,6 +147,11 @@ class Group(msgspec.Struct, gc=False, eq=False):
         tree["undone"] = dict.fromkeys(map(tuple, tree["undone"]))
         tree["fresh"] = dict.fromkeys(map(tuple, tree["fresh"]))
         return cls(**tree)
+
+
+def _by_latest(parts: dict[str, list[str]], recent: dict[str, bytes]) -> dict[str, list[str]]:
+    latest = {of.partition("\0")[0]: place for place, of in enumerate(recent)}
+    return dict(sorted(parts.items(), key=lambda part: latest.get(part[0], -1)))
 
 
 def _at(actor: str, object_: str) -> str:

@@ -72,6 +72,10 @@ class Waiting(msgspec.Struct, gc=False):
     deadline_ms: int
 
 
+def _listed(item: tuple[str, dict[str, None]]) -> tuple[str, list[str]]:
+    return item[0], list(item[1])
+
+
 class Route:
     """One partition's owners, threads, used ids and waiting activities."""
 
@@ -567,7 +571,7 @@ class Route:
 
     def dumping(self) -> Steps[bytes]:
         entities = yield from mapping(self.entities.items())
-        members = yield from mapping((root, list(members)) for root, members in self.members.items())
+        members = yield from mapping(map(_listed, self.members.items()))
         return msgspec.msgpack.encode(
             {
                 "clock_ms": self.clock_ms,

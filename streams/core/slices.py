@@ -1,7 +1,7 @@
 """A state encoded some at a time, so that whoever has other things to do can do them in between.
 
 The bytes are those of MessagePack, as if the whole were encoded at once. What is being encoded must not change
-meanwhile.
+meanwhile. Items are taken one by one: a generator's brackets would be made into a list where this is compiled.
 """
 
 from collections.abc import Generator, Iterable
@@ -25,8 +25,12 @@ def array(items: Iterable[Any]) -> Steps[msgspec.Raw]:
 
 def mapping(items: Iterable[tuple[Any, Any]]) -> Steps[msgspec.Raw]:
     """The pairs `items` as a map."""
-    count, encoded = yield from _joined(_encode(key) + _encode(value) for key, value in items)
+    count, encoded = yield from _joined(map(_pair, items))
     return msgspec.Raw(b"\xdf" + count.to_bytes(4, "big") + encoded)
+
+
+def _pair(item: tuple[Any, Any]) -> bytes:
+    return _encode(item[0]) + _encode(item[1])
 
 
 def _joined(items: Iterable[bytes]) -> Steps[tuple[int, bytes]]:

@@ -119,12 +119,7 @@ class Book:
             _remove(index, key, told)
 
     def dumping(self) -> Steps[list[Any]]:
-        told = yield from array(
-            [told.id, told.kind, told.actor, told.object, told.target, told.seq,
-             told.members if isinstance(told.members, int) else list(told.members), told.born, told.gone]
-            if isinstance(told, Single) else told.dump()
-            for told in self.order
-        )  # fmt: skip
+        told = yield from array(map(_dumped, self.order))
         return [self.forgotten, self._born, told]
 
     @classmethod
@@ -143,6 +138,15 @@ class Book:
                 group.born = born
         made.forgotten, made._born = data[0], data[1]
         return made
+
+
+def _dumped(told: Single | Group) -> list[Any]:
+    if isinstance(told, Group):
+        return told.dump()
+    members = told.members if isinstance(told.members, int) else list(told.members)
+    return [
+        told.id, told.kind, told.actor, told.object, told.target, told.seq, members, told.born, told.gone
+    ]  # fmt: skip
 
 
 def _append(index: Index, key: str, told: Single | Group) -> None:

@@ -1,6 +1,7 @@
 """The benchmarks, tiny: they run, and their answers do not change from one run to the next."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,13 @@ OF_REAL_DATA: Final = {"melcup_to_inboxes", "memory_per_edge", "publish_to_frame
 WITHIN_S: Final = 60  # far beyond what one takes: then it hangs
 
 
-def start(name: str) -> "subprocess.Popen[str]":
+def start(name: str, **more: str) -> "subprocess.Popen[str]":
+    """`more`: environment variables."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--tiny"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environ = os.environ | more
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
@@ -37,9 +42,11 @@ def line_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_two_runs_give_the_same_answer(name: str) -> None:
     """
-    A benchmark prints one line last, with the machine, and two runs of it have the same answer.
+    A benchmark prints one line last, with the machine, and two runs of it have the same answer: one with the core as it
+    is installed, compiled where there is a C compiler, and one with it interpreted.
     """
-    first, second = [line_of(process) for process in [start(name), start(name)]]
+    running = [start(name), start(name, FANBELL_INTERPRETED="1")]
+    first, second = [line_of(process) for process in running]
 
     if "skipped" in first:
         assert name in OF_REAL_DATA

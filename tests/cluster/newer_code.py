@@ -5,9 +5,10 @@
 
 import sys
 
-from tests.streams.two_folds import two_known
-
 if __name__ == "__main__":
+    from tests import interpreted  # noqa: F401 - before what it is to change
+    from tests.streams.two_folds import two_known
+
     two_known()  # before the modules are imported that say what this code can run
     if sys.argv[1] == "fanbell":
         from fanbell.infra.cli import run

@@ -413,6 +413,7 @@ async def reasons(log: MemoryLog) -> list[tuple[str, str]]:
     return [(content_of(one.content).id, one.reason) for one in told if isinstance(one, Notice)]
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("snapshots_kept", [True, False])
 def test_outputs_switch_at_the_record_that_brings_the_newer_fold(
     monkeypatch: pytest.MonkeyPatch, snapshots_kept: bool
@@ -444,6 +445,7 @@ def test_outputs_switch_at_the_record_that_brings_the_newer_fold(
     run(scenario())
 
 
+@pytest.mark.interpreted
 def test_a_snapshot_is_of_the_fold_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Old code goes on from what new code saved, until the newer fold is in force; then it stops, and tells no more.

@@ -228,16 +228,16 @@ async def test_a_rebalance_does_not_wait_for_a_snapshot(
     snapshots, steps = MemorySnapshots(), 0
     made = await opened(log, Pace(snapshot_records=1), snapshots)
     await made.advance(await made.missing())
-    dumping, endless = made.replica.fold.dumping, True
+    dumping, endless = made.replica.snapshot_steps, True
 
-    def slow() -> Steps[bytes]:
+    def slow() -> Steps[Snapshot | None]:
         nonlocal steps
         while endless:
             steps += 1
             yield
         return (yield from dumping())
 
-    monkeypatch.setattr(made.replica.fold, "dumping", slow)
+    monkeypatch.setattr(made.replica, "snapshot_steps", slow)
     one = Held(Stage("test", ACTIVITIES, lambda _: made, lambda *_: None, FAILURES), 0, *[lambda _: None] * 3)
     await until(lambda: steps > 2)
     async with asyncio.timeout(10):

@@ -61,6 +61,7 @@ def test_a_few_old_versions_stay() -> None:
     assert sorted(versions.of) == list(range(30 - Versions.KEPT, 30))
 
 
+@pytest.mark.interpreted
 def test_the_fold_version_comes_with_rules_and_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     What a record of rules says of the fold is in force from there on; a lower one that comes later says nothing.
@@ -76,6 +77,7 @@ def test_the_fold_version_comes_with_rules_and_never_goes_back(monkeypatch: pyte
     assert Versions.load(versions.dump()).fold_version == 3
 
 
+@pytest.mark.interpreted
 def test_a_fold_that_this_code_cannot_run_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A newer version of the fold is not folded on without, nor one that this code has forgotten; a repeat does no harm.
