@@ -25,8 +25,14 @@ GROUP: Final = "fanbell"
 """mypyc names after it the library that all its modules share"""
 INTERPRETED: Final = "FANBELL_INTERPRETED"
 ONE_OF_IT: Final = "fanbell.streams.core.fan_out"
-PATTERNS: Final = ("streams/core/*.py", "schemas/by_hand.py", "schemas/codec.py", "schemas/partitions.py")
-"""What is compiled: the folds, and how their records are read and written"""
+PATTERNS: Final = (
+    "streams/core/*.py",
+    "schemas/by_hand.py", "schemas/codec.py", "schemas/parse.py", "schemas/partitions.py", "schemas/wellformed.py",
+)  # fmt: skip
+"""What is compiled: the folds, and how their records are read, checked and written.
+
+Nothing that msgspec decodes into may be in them: of `list[Entry]` mypyc keeps only that it is a list.
+"""
 READ_WITH_IT: Final = ("fanbell/compiled.py", "schemas/*.py", "streams/log.py")
 """What it is made of beside that: constants of other modules are taken in, too"""
 

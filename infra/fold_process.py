@@ -166,7 +166,7 @@ def _folded(
                 records = now(folds.intake.read(INTAKE, 0, folds.position, READ_RECORDS))
                 while records:
                     first = folds.position
-                    yield Made(folds.fold(records, weight, seconds))
+                    yield Made(folds.fold(records, weight, seconds, alone=True))
                     records = records[folds.position - first :]
         now(folds.save())
         waiting = sum(len(replica.fold.waiting_ids) for replica in folds.routes)
