@@ -25,7 +25,7 @@ MAY_IMPORT: Final[dict[str, tuple[str, ...]]] = {
         "streams.cassandra_packed",
     ),
     "edge": ("schemas", "projections", "streams.core.kinds", "streams.log"),
-    "infra": ("schemas", "streams", "projections", "edge"),
+    "infra": ("schemas", "streams", "projections", "edge", "compiled"),
 }
 
 PURE: Final = (

@@ -294,7 +294,7 @@ def test_version_names_all_that_matters(fanbell: Run) -> None:
     """
     `version` names the versions that a bug report needs.
     """
-    assert set(fanbell("version", "--json").json) == {"fanbell", "python", "sqlite", "platform"}
+    assert set(fanbell("version", "--json").json) == {"fanbell", "python", "sqlite", "platform", "core"}
 
 
 def test_every_exit_code_has_a_meaning() -> None:

@@ -186,7 +186,7 @@ def test_the_image_takes_what_there_is_and_all_that_is_needed() -> None:
     links = {
         os.readlink(link).removeprefix("../") for link in (ROOT / "fanbell").iterdir() if link.is_symlink()
     }
-    needed = {"fanbell", "pyproject.toml", "README.md", "LICENSE", "requirements.lock"}
+    needed = {"fanbell", "pyproject.toml", "setup.py", "README.md", "LICENSE", "requirements.lock"}
 
     assert [name for name in copied() if not (ROOT / name).exists()] == []
     assert copied() == links | needed
