@@ -300,7 +300,7 @@ async def measured(count: int) -> dict[str, Any]:
 
 
 def main(tiny: bool = False) -> None:
-    count = 500 if tiny else 10_000
+    count = 500 if tiny else 40_000
     figures = asyncio.run(measured(count))
     answer = hash_of(f"{one}>{two}".encode() for one, two in sorted(expected(count, "timed")))
     report(
