@@ -4,7 +4,7 @@ It resumes by the last cursor it has given out, so whoever reads it to the end o
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from random import random
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 async def tail(
     url: str, user: str, token: str | None = None, cursor: str | None = None, *, locale: str | None = None
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """The frames that `user` is sent, hello and page included, from after `cursor`, across restarts of the server.
 
     Raises Refused when coming back would not help.

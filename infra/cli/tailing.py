@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -40,11 +41,13 @@ async def _tail(edge: str, user: str, token: str | None, locale: str | None, jso
     from fanbell.edge.tail import tail as frames
 
     try:
-        async for frame in frames(edge, user, token=token, locale=locale):
-            if json:
-                show.as_json(frame)
-            else:
-                _show(frame)
+        # Closed by us: a reader that has left ends the loop (Rich's way is SystemExit) while it waits.
+        async with aclosing(frames(edge, user, token=token, locale=locale)) as told:
+            async for frame in told:
+                if json:
+                    show.as_json(frame)
+                else:
+                    _show(frame)
     except Refused as refused:
         if refused.code in UNAUTHORISED:
             raise Failed(

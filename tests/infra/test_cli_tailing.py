@@ -52,8 +52,8 @@ def test_a_page_is_shown_in_the_order_of_time() -> None:
 
 
 @contextmanager
-def tailing(url: str, *args: str) -> Iterator["subprocess.Popen[str]"]:
-    command = (FANBELL, "tail", *args, "--json", "--url", url)
+def tailing(url: str, *args: str, form: tuple[str, ...] = ("--json",)) -> Iterator["subprocess.Popen[str]"]:
+    command = (FANBELL, "tail", *args, *form, "--url", url)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -82,11 +82,12 @@ def test_what_is_published_shows_up(tmp_path: Path) -> None:
     assert said == ""
 
 
-def test_a_reader_may_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_reader_may_leave(tmp_path: Path, form: tuple[str, ...]) -> None:
     """
     When whoever reads the output has left, `tail` ends without a traceback.
     """
-    with fanbell_up(tmp_path) as up, tailing(up.url, "ana") as tail:
+    with fanbell_up(tmp_path) as up, tailing(up.url, "ana", form=form) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         tail.stdout.readline()
