@@ -3,7 +3,6 @@
 VENV := .venv
 BIN := $(VENV)/bin
 FULL := $(VENV)/.installed-all
-COMPILED := $(VENV)/.compiled
 EMBEDDED := $(VENV)/.installed-embedded
 MADE := $(VENV)/.made
 TIMED := sh .ci/timed
@@ -12,13 +11,13 @@ SEEDS ?= 1000
 MINUTES ?= 5
 ARGS ?=
 
-.PHONY: help install demo test lint tests test-compiled test-cluster simulate chaos bench bench-cluster lock docs format clean
+.PHONY: help install compiled demo test lint tests test-compiled test-cluster simulate chaos bench bench-cluster lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /|/' | while IFS='|' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-install: $(COMPILED)  ## make .venv with everything in it, the fanbell command included; nothing to do, nothing done
+install: compiled  ## make .venv with everything in it, the fanbell command included; nothing to do, nothing done
 
 demo: | $(MADE)  ## start Fanbell with a small synthetic town in it, and print the page's address
 	@test -e $(FULL) -a ! requirements.lock -nt $(FULL) || $(MAKE) --no-print-directory $(EMBEDDED)
@@ -32,27 +31,27 @@ lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: ruff format" $(BIN)/ruff format --check --quiet .
 	@$(TIMED) "lint: mypy --strict" $(BIN)/mypy
 
-tests: $(COMPILED)  ## the tests alone; ARGS="-k word" goes to pytest
+tests: compiled  ## the tests alone; ARGS="-k word" goes to pytest
 	@$(PYTEST) -n 2 --dist worksteal -m "not cluster" $(ARGS)
 
-test-compiled: $(COMPILED)  ## those of the core again, with the core compiled
+test-compiled: compiled  ## those of the core again, with the core compiled
 	@test -d .compiled || echo "skipped: the core is not compiled, since there is no C compiler"
 	@test ! -d .compiled || FANBELL_TEST_COMPILED=1 $(PYTEST) -n 2 --dist worksteal -m "not cluster and not interpreted" \
 	  tests/schemas tests/streams tests/scenarios tests/projections $(ARGS)
 
-test-cluster: $(COMPILED)  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
+test-cluster: compiled  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
 	@$(PYTEST) -n 3 --dist worksteal -m cluster $(ARGS)  # they mostly wait
 
-simulate: $(COMPILED)  ## the simulation with more seeds than the tests run: SEEDS=10000
+simulate: compiled  ## the simulation with more seeds than the tests run: SEEDS=10000
 	@$(BIN)/python -m tests.simulation.run --seeds $(SEEDS)
 
-chaos: $(COMPILED)  ## faults at random on real servers, then a report: MINUTES=5 SEED=1 ARGS="--brokers 3"
+chaos: compiled  ## faults at random on real servers, then a report: MINUTES=5 SEED=1 ARGS="--brokers 3"
 	@$(BIN)/python -m tests.cluster.faults.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: $(COMPILED)  ## every benchmark, a JSON line each, into benchmarks/results/
+bench: compiled  ## every benchmark, a JSON line each, into benchmarks/results/
 	@$(BIN)/python -m benchmarks.run_all $(ARGS)
 
-bench-cluster: $(COMPILED)  ## the same for the cluster: it starts a Kafka and a Cassandra (JDK 17 and Maven)
+bench-cluster: compiled  ## the same for the cluster: it starts a Kafka and a Cassandra (JDK 17 and Maven)
 	@$(BIN)/python -m benchmarks.run_all cluster $(ARGS)
 
 lock: $(FULL)  ## resolve the lock files anew; UPGRADE=--upgrade takes the newest versions
@@ -82,7 +81,6 @@ $(EMBEDDED): pyproject.toml requirements-embedded.lock .ci/venv .ci/install | $(
 	@sh .ci/install $(VENV) embedded
 	@touch $@
 
-# A C compiler is not asked for: without one the core runs interpreted, and this says so.
-$(COMPILED): $(wildcard streams/core/*.py schemas/*.py) streams/log.py fanbell/compiled.py setup.py .ci/compile $(FULL)
+# Done anew when its sources have changed, which it finds out itself. Without a C compiler it says so, and all else works.
+compiled: $(FULL)
 	@sh .ci/compile $(VENV)
-	@touch $@

@@ -7,7 +7,9 @@ until it is compiled again; and not if FANBELL_INTERPRETED is set, as it is in t
 """
 
 import os
+import shutil
 import sys
+import sysconfig
 from collections.abc import Sequence
 from hashlib import blake2b
 from importlib.abc import MetaPathFinder
@@ -24,6 +26,7 @@ SUFFIX: Final = EXTENSION_SUFFIXES[0]  # it names Python, its version and the ma
 GROUP: Final = "fanbell"
 """mypyc names after it the library that all its modules share"""
 INTERPRETED: Final = "FANBELL_INTERPRETED"
+"""A variable that is no setting: it is read before there are any"""
 ONE_OF_IT: Final = "fanbell.streams.core.fan_out"
 PATTERNS: Final = (
     "streams/core/*.py",
@@ -41,6 +44,12 @@ def sources() -> list[Path]:
     """The files to compile, under `ROOT`."""
     found = {path for pattern in PATTERNS for path in ROOT.glob(pattern)}
     return sorted(path for path in found if path.name != "__init__.py")
+
+
+def possible() -> bool:
+    """Whether there is a C compiler here, and Python's header for it."""
+    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    return shutil.which(compiler) is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def digest() -> str:

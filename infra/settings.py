@@ -11,13 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
+from fanbell.compiled import INTERPRETED
+
 PREFIX: Final = "FANBELL_"
 CONFIG: Final = "FANBELL_CONFIG"
 CLIENT_VARIABLES: Final = (
     "FANBELL_URL",
     "FANBELL_TOKEN",
 )  # what the command line's clients read; not settings of a server
-INTERPRETED: Final = "FANBELL_INTERPRETED"  # leave compiled code alone: read before there are settings
 TESTS: Final = "FANBELL_TEST_"  # what variables begin with that say how tests run: no setting is named so
 SECONDS_MAX: Final = 86_400 * 365
 COUNT_MAX: Final = 10**12

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final
@@ -14,18 +13,17 @@ import pytest
 from fanbell import compiled
 
 ROOT: Final = Path(__file__).parent.parent
-COMPILER: Final = shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0])
-HEADER: Final = Path(sysconfig.get_path("include"), "Python.h")
-needs_compiler = pytest.mark.skipif(
-    COMPILER is None or not HEADER.exists(), reason="there is no C compiler, or no Python.h"
+WHICH: Final = (
+    "from fanbell.compiled import core; from fanbell.streams.core import route; print(core(), route.__file__)"
 )
+"""A program that says which core it has, and where that lies."""
+needs_compiler = pytest.mark.skipif(not compiled.possible(), reason="there is no C compiler, or no Python.h")
 
 
 def core_of_a_process(**environ: str) -> str:
     """Which core a new process has."""
-    code = "from fanbell.compiled import core; from fanbell.streams.core import route; print(core(), route.__file__)"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", WHICH],
         cwd=ROOT,
         env=os.environ | environ,
         capture_output=True,

@@ -14,27 +14,28 @@ from typing import Final
 import pytest
 
 from tests.infra.up_process import fanbell_up
-from tests.test_compiled import needs_compiler
+from tests.test_compiled import WHICH, needs_compiler
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("schemas", "streams", "projections", "edge", "infra")
-TIMEOUT_S: Final = 180  # compiling takes half a minute of a core
+TIMEOUT_S: Final = 60
+COMPILING_S: Final = 180  # half a minute of a core that has other things to do
 UV: Final = str(Path(sys.executable).parent / "uv")
 CLUSTER: Final = re.compile(r"faust|kafka|cassandra|scylla", re.IGNORECASE)
 COMPOSE: Final = ROOT / "infra" / "compose"  # builds an image from a checkout; nothing installed needs it
 
 
-def ran(*command: str | Path, cwd: Path | None = None, **environ: str) -> str:
+def ran(*command: str | Path, cwd: Path | None = None, within_s: float = TIMEOUT_S, **environ: str) -> str:
     """What a command printed; a failure shows all of it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("FANBELL_", "PYTHON"))}
     done = subprocess.run(
-        command, cwd=cwd, env=clean | environ, capture_output=True, text=True, timeout=TIMEOUT_S
+        command, cwd=cwd, env=clean | environ, capture_output=True, text=True, timeout=within_s
     )
     assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def built(folder: Path, **environ: str) -> Path:
+def built(folder: Path, within_s: float = TIMEOUT_S, **environ: str) -> Path:
     """Built from a copy: setuptools would leave its folders behind, and take what lies in them for ours."""
     source = folder / "fanbell"
     source.mkdir()
@@ -44,17 +45,8 @@ def built(folder: Path, **environ: str) -> Path:
         shutil.copytree(
             ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
         )
-    command = (
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        source / "dist",
-        source,
-    )
-    ran(*command, **environ)
+    build = (sys.executable, "-m", "build", "--wheel", "--no-isolation")
+    ran(*build, "--outdir", source / "dist", source, within_s=within_s, **environ)
     (wheel,) = (source / "dist").glob("*.whl")
     return wheel
 
@@ -146,12 +138,11 @@ def test_its_core_can_be_compiled(tmp_path: Path) -> None:
     """
     Built with FANBELL_COMPILED=1 it is for this Python and machine, and its core is compiled.
     """
-    wheel = built(tmp_path, FANBELL_COMPILED="1")
+    wheel = built(tmp_path, COMPILING_S, FANBELL_COMPILED="1")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path / "installed")
 
     assert not wheel.name.endswith("-any.whl")
-    code = "from fanbell.compiled import core; from fanbell.streams.core import route; print(core(), route.__file__)"
-    core, file = ran(sys.executable, "-c", code, cwd=tmp_path / "installed").split()
+    core, file = ran(sys.executable, "-c", WHICH, cwd=tmp_path / "installed").split()
     assert core == "compiled"
     assert Path(file).is_relative_to(tmp_path / "installed")

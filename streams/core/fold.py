@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final, Protocol
 from msgspec import Struct
 
 from fanbell.schemas import records
-from fanbell.schemas.codec import long_at, zigzag
+from fanbell.schemas.codec import Undecodable, long_at, zigzag
 from fanbell.schemas.limits import FUTURE_MS
+from fanbell.schemas.parse import Invalid
 from fanbell.schemas.records import Notice, Outcome, Update
 from fanbell.streams.core.kinds import FOLD_OLDEST, FOLD_VERSION, Rules, parse_rules
 from fanbell.streams.core.slices import Steps
@@ -85,6 +86,11 @@ def effective_ms(occurred_at: int | None, appended_ms: int) -> int:
     return min(occurred_at, appended_ms + FUTURE_MS)
 
 
+def why_unreadable(error: Undecodable | Invalid) -> str:
+    """Why a record goes to dead letters that could not be read."""
+    return "undecodable" if isinstance(error, Undecodable) else "invalid"
+
+
 class Taken:
     """The last pair (n, index) taken from each source; what is not above it is a repeat, what skips one is a jump."""
 
@@ -140,9 +146,8 @@ class Versions:
     two who decide at once, one may not know yet what the other put in force.
     """
 
-    KEPT: ClassVar = (
-        16  # rules change by hand; a command that is 16 versions late is lost in a way that needs a person
-    )
+    KEPT: ClassVar = 16
+    """Rules change by hand; a command that is 16 versions late is lost in a way that needs a person."""
 
     def __init__(self) -> None:
         self.of: dict[int, Rules] = {}

@@ -18,7 +18,15 @@ from fanbell.schemas.records import Ask, Change, Dead
 from fanbell.schemas.topics import CHANGES, DEAD, ROUTED
 from fanbell.schemas.wellformed import change_fault
 from fanbell.streams.core.changes import fault_of, placed
-from fanbell.streams.core.fold import DETAIL_MAX, NONE_YET, Output, effective_ms, number, pair_bytes
+from fanbell.streams.core.fold import (
+    DETAIL_MAX,
+    NONE_YET,
+    Output,
+    effective_ms,
+    number,
+    pair_bytes,
+    why_unreadable,
+)
 from fanbell.streams.core.slices import Steps, finished
 from fanbell.streams.log import Record
 
@@ -50,8 +58,7 @@ class Forwarding:
         try:
             change = self._read(record.value)
         except (Undecodable, Invalid) as error:
-            reason = "undecodable" if isinstance(error, Undecodable) else "invalid"
-            return [self._dead(record, "", reason, str(error))]
+            return [self._dead(record, "", why_unreadable(error), str(error))]
         if type(change) is not Change:
             name = type(change).__name__
             return [self._dead(record, "", "misplaced", f"a {name} does not belong into {CHANGES}")]

@@ -42,6 +42,7 @@ from fanbell.streams.core.fold import (
     effective_ms,
     number,
     pair_bytes,
+    why_unreadable,
 )
 from fanbell.streams.core.hashes import RecentIds, hash64
 from fanbell.streams.core.kinds import RANK, Kind
@@ -531,8 +532,7 @@ class Route:
             out.append(Output(ROUTED, partition, value, n, index))
 
     def _unreadable(self, record: Record, error: Undecodable | Invalid) -> None:
-        reason = "undecodable" if isinstance(error, Undecodable) else "invalid"
-        self._dead(record.offset, "", reason, str(error), record.value)
+        self._dead(record.offset, "", why_unreadable(error), str(error), record.value)
 
     def _foreign(self, record: Record, item: Any) -> None:
         detail = f"a {type(item).__name__} does not belong into {ACTIVITIES}"
