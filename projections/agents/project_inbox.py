@@ -14,8 +14,9 @@ from fanbell.schemas.topics import NOTICES
 from fanbell.streams.log import Log, LogFailed, Record
 from fanbell.streams.trim import TRIM_EVERY_S, trim
 
-GATHER_S: Final = 0.5
-"""Neither live delivery nor pages wait for the rows, and twice a second takes far fewer requests than at once."""
+GATHER_S: Final = 2.0
+"""Neither live delivery nor pages wait for the rows; every other second takes far fewer requests than at once, and
+few enough rows each time that nobody notices."""
 FAILURES: Final = (LogFailed, StoreFailed)
 """What passes: the partition waits and is opened anew. Discontinued does not."""
 

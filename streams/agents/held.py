@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from fanbell.streams.agents.beat import Beat
 from fanbell.streams.agents.part import Part, Stage
 from fanbell.streams.log import Record
 
@@ -31,17 +32,21 @@ BACKOFF_MAX_S: Final = 5.0
 
 
 class Held:
-    """See the module. `done` hears how far it is, `full` whether there is room, `broken` what ends the process."""
+    """See the module. `beat` says when to take, `done` hears how far it is, `full` whether there is room, `broken` what
+    ends the process.
+    """
 
     def __init__(
         self,
         stage: Stage,
         partition: int,
+        beat: Beat,
         done: Callable[[int], None],
         full: Callable[[bool], None],
         broken: Callable[[BaseException], None],
     ) -> None:
         self.stage, self.partition = stage, partition
+        self._beat = beat
         self.part: Part | None = None
         """None while it is not open."""
         self._made: Part | None = None
@@ -53,7 +58,6 @@ class Held:
         self._behind = False
         self._failing = False
         self._idle_since = self._looked = time.monotonic()
-        self._took = 0.0
         self._end: int | None = None
         """The offset after the last record, as the log said"""
         self._asked = 0.0
@@ -172,7 +176,7 @@ class Held:
         if self._behind or time.monotonic() - self._looked >= LOOK_S:
             await self._catch_up(part)
         if self._waiting:
-            await self._gather()
+            await self._beat.wait()
             records = [record for some in self._waiting for record in some]
             self._forget()
             await self._advance(part, records)
@@ -182,13 +186,6 @@ class Held:
         if not (self._waiting or self._behind):
             with suppress(TimeoutError):  # a second without news: time for what is due by time
                 await asyncio.wait_for(self._news.wait(), REST_S)
-
-    async def _gather(self) -> None:
-        """Let more be handed over, if the last was taken a moment ago."""
-        wait_s = self._took + self.stage.gather_s - time.monotonic()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        self._took = time.monotonic()
 
     async def _catch_up(self, part: Part) -> None:
         """Up to where the log ends now: under load more has always come, and what is due must have its turn."""

@@ -66,4 +66,6 @@ class Stage(NamedTuple):
     failures: tuple[type[Exception], ...]
     """What passes: the part is opened anew, for as long as it takes"""
     gather_s: float = 0.0
-    """The least time from one taking to the next: where few large writes cost less than many small ones"""
+    """The least time from one taking to the next (`beat.py`): few large writes cost less than many small ones"""
+    together: bool = False
+    """Whether all partitions of a worker share the beat; where each takes long, they had better come one by one"""

@@ -14,7 +14,8 @@ from fanbell.streams.snapshots import Snapshots
 
 GATHER_S: Final = 0.02
 """The first record after a pause is taken at once. Of a steady trickle, taking each by itself would cost several times
-as much CPU: an append, an answer to each reader and a turn of the event loop for every record."""
+as much CPU: an append, an answer to each reader and a turn of the event loop for every record. All partitions share
+the beat, so that one request carries what all of them put out."""
 
 
 def attach(app: Any, activities: Any, partitions: Any) -> None:
@@ -38,4 +39,4 @@ def stage(log: Log, snapshots: Snapshots, pace: Pace, registry: Registry | None 
         )  # fmt: skip
         return Shard(replica, log, pace)
 
-    return Stage("route", ACTIVITIES, make, attach, FAILURES, GATHER_S)
+    return Stage("route", ACTIVITIES, make, attach, FAILURES, GATHER_S, together=True)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from fanbell.streams.agents import batches
 from fanbell.streams.agents.batches import Application, Batch, Consumer
+from fanbell.streams.agents.beat import Beat
 from fanbell.streams.agents.held import Held
 from fanbell.streams.agents.part import Stage
 from fanbell.streams.kafka import KafkaConfig
@@ -56,6 +57,7 @@ class Partitions:
         self.stage, self.topic = stage, topic
         self.held: dict[int, Held] = {}
         self._consumer, self._broken = consumer, broken
+        self._beat = Beat(stage.gather_s)
         self._leaving = False
         """From then on nothing is begun, whatever the group gives out."""
 
@@ -126,6 +128,7 @@ class Partitions:
         return Held(
             self.stage,
             number,
+            self._beat if self.stage.together else Beat(self.stage.gather_s),
             done=lambda offset: self._consumer().done(tp, offset),
             full=lambda full: self._consumer().set_full(tp, full),
             broken=self._broken,

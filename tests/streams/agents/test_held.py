@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from fanbell.streams.agents import held
+from fanbell.streams.agents.beat import Beat
 from fanbell.streams.agents.held import Held
 from fanbell.streams.agents.part import Stage
 from fanbell.streams.log import Entry, LogFailed, Record
@@ -83,7 +84,7 @@ class Scene:
 
     def hold(self, gather_s: float = 0.0) -> Held:
         stage = Stage("test", "activities", self.make, lambda *_: None, (LogFailed,), gather_s)
-        return Held(stage, 0, self.done.append, self.full.append, self.broken.append)
+        return Held(stage, 0, Beat(gather_s), self.done.append, self.full.append, self.broken.append)
 
 
 def run(scenario: Callable[[Scene], Awaitable[None]]) -> None:

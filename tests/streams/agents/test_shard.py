@@ -11,6 +11,7 @@ from fanbell.schemas.codec import encode
 from fanbell.schemas.records import Activity, Rules
 from fanbell.schemas.topics import ACTIVITIES
 from fanbell.streams.agents import fan_out, forward, held, route, shard
+from fanbell.streams.agents.beat import Beat
 from fanbell.streams.agents.held import Held
 from fanbell.streams.agents.part import Stage
 from fanbell.streams.agents.shard import FAILURES, Pace, Shard
@@ -238,7 +239,12 @@ async def test_a_rebalance_does_not_wait_for_a_snapshot(
         return (yield from dumping())
 
     monkeypatch.setattr(made.replica, "snapshot_steps", slow)
-    one = Held(Stage("test", ACTIVITIES, lambda _: made, lambda *_: None, FAILURES), 0, *[lambda _: None] * 3)
+    one = Held(
+        Stage("test", ACTIVITIES, lambda _: made, lambda *_: None, FAILURES),
+        0,
+        Beat(0.0),
+        *[lambda _: None] * 3,
+    )
     await until(lambda: steps > 2)
     async with asyncio.timeout(10):
         await one.pause()
@@ -280,7 +286,7 @@ async def test_snapshots_that_are_away_are_waited_for(agent: Any, monkeypatch: p
     monkeypatch.setattr(held, "BACKOFF_S", 0.001)
     snapshots, broken = Away(), list[BaseException]()
     stage = agent.stage(MemoryLog(1), snapshots, Pace())
-    one = Held(stage, 0, lambda _: None, lambda _: None, broken.append)
+    one = Held(stage, 0, Beat(0.0), lambda _: None, lambda _: None, broken.append)
     with capture_logs() as told:
         async with asyncio.timeout(10):
             await until(lambda: one.open or one.ended)
