@@ -11,7 +11,7 @@ SEEDS ?= 1000
 MINUTES ?= 5
 ARGS ?=
 
-.PHONY: help install compiled demo test lint tests test-compiled test-cluster simulate chaos bench bench-cluster lock docs format clean
+.PHONY: help install compiled demo test lint tests test-compiled test-browser test-cluster simulate chaos bench bench-cluster lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -24,7 +24,7 @@ demo: | $(MADE)  ## start Fanbell with a small synthetic town in it, and print t
 	@exec $(BIN)/fanbell demo $(ARGS)
 
 test: install  ## install, lint, and all tests, with the time that each part took
-	@$(MAKE) --no-print-directory lint tests test-compiled test-cluster
+	@$(MAKE) --no-print-directory lint tests test-compiled test-browser test-cluster
 
 lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: ruff check" $(BIN)/ruff check --quiet .
@@ -32,12 +32,16 @@ lint: $(FULL)  ## ruff and strict mypy
 	@$(TIMED) "lint: mypy --strict" $(BIN)/mypy
 
 tests: compiled  ## the tests alone; ARGS="-k word" goes to pytest
-	@$(PYTEST) -n 2 --dist worksteal -m "not cluster" $(ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m "not cluster and not browser" $(ARGS)
 
 test-compiled: compiled  ## those of the core again, with the core compiled
 	@test -d .compiled || echo "skipped: the core is not compiled, since there is no C compiler"
-	@test ! -d .compiled || FANBELL_TEST_COMPILED=1 $(PYTEST) -n 2 --dist worksteal -m "not cluster and not interpreted" \
+	@test ! -d .compiled || FANBELL_TEST_COMPILED=1 $(PYTEST) -n 2 --dist worksteal -m "not cluster and not browser and not interpreted" \
 	  tests/schemas tests/streams tests/scenarios tests/projections $(ARGS)
+
+test-browser: compiled  ## the tests of the edge with real clients: Chromium, Node, many sockets
+	@sh .ci/browser
+	@$(PYTEST) -n 2 --dist worksteal -m browser $(ARGS)
 
 test-cluster: compiled  ## the tests that need a real Kafka and Cassandra; they start them (JDK 17 and Maven)
 	@$(PYTEST) -n 3 --dist worksteal -m cluster $(ARGS)  # they mostly wait
