@@ -1,20 +1,15 @@
-"""Who is calling: JSON Web Tokens, their roles, and what a role may do. Tokens are never logged.
+"""Who is calling: JSON Web Tokens, what they must say, and whom they speak for. Tokens are never logged.
 
 A token is signed with a secret that we share (HS256), or by a key of an identity provider (`jwks.py`: RS256, ES256,
 EdDSA and their larger kin). A secret is never tried on anything but HS256, and a provider's key on nothing but its
 own algorithm, so neither can be passed off as the other. Claims: `exp` (required), `sub` (the user), `nbf`, `aud`
-and `iss` where settings name them, and roles, a list of
-
-- producer: publishes activities of anybody, sets anybody's wishes (follows, mutes, blocks, preferences,
-  profile) and reads traces; reads nobody's inbox but the own.
-- user: publishes as themselves, and reaches only what is their own.
-- operator: everything.
+and `iss` where settings name them, and roles (`caller.py`).
 
 Tokens of a shared secret name them in `roles`. Those of a provider name them where `token_roles_claim` says, among
 roles of others, which are passed over; without such a claim they have `token_default_role`.
 
 With neither secret nor provider everybody may do everything, which is why the server then binds loopback only
-(`check_bind`). Nobody is an operator by name then, so a delete without a token is one by its actor.
+(`check_bind`).
 """
 
 import time
@@ -25,17 +20,16 @@ import jwt
 from msgspec import Struct
 
 from fanbell.edge.addresses import LOOPBACK_NAMES, is_loopback
+from fanbell.edge.caller import ANYBODY, ROLES, Caller
 from fanbell.edge.jwks import Jwks, KeysAway, UnknownKey
 from fanbell.schemas.parse import id_fault
 
-__all__ = ["LOOPBACK_NAMES", "KeysAway", "is_loopback"]
+__all__ = ["ANYBODY", "LOOPBACK_NAMES", "ROLES", "Caller", "KeysAway", "is_loopback"]
 
-ROLES: Final = ("producer", "user", "operator")
 LEEWAY_S: Final = 5  # clocks of two machines differ so much, rarely more
 SECRET_BYTES_MIN: Final = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as the hash
 TOKEN_CHARS_MAX: Final = 8_192  # what common proxies allow one header
 NOBODYS: Final = "none"  # of `token_default_role`: without a claim there is no role
-FOREVER: Final = float("inf")
 _REFUSALS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
@@ -55,45 +49,6 @@ class BadSecret(ValueError):
 
 class UnsafeBind(ValueError):
     """The server would be open to the network without tokens."""
-
-
-class Caller(Struct, frozen=True):
-    """Who calls, and what they may do. `user` is None for a caller without a token where none is needed."""
-
-    user: str | None
-    roles: frozenset[str]
-    anybody: bool = False
-    """True where no token is needed: everything is allowed."""
-    expires_at_s: float = FOREVER
-    """When the token stops to count, Unix s, leeway included."""
-
-    def left_s(self, now_s: float) -> float:
-        """How long the token is still good at `now_s` (Unix s), s."""
-        return max(0.0, self.expires_at_s - now_s)
-
-    @property
-    def is_operator(self) -> bool:
-        return self.anybody or "operator" in self.roles
-
-    @property
-    def is_producer(self) -> bool:
-        return self.is_operator or "producer" in self.roles
-
-    @property
-    def deletes_as_operator(self) -> bool:
-        """Whether a delete counts as the operator's: only if a token says so."""
-        return "operator" in self.roles
-
-    def may_reach(self, user: str) -> bool:
-        """Whether the inbox and the lists of `user` may be read and marked."""
-        return self.is_operator or ("user" in self.roles and self.user == user)
-
-    def may_act_for(self, user: str) -> bool:
-        """Whether activities and wishes may be made in the name of `user`."""
-        return self.is_producer or ("user" in self.roles and self.user == user)
-
-
-ANYBODY: Final = Caller(user=None, roles=frozenset(), anybody=True)
 
 
 class Rules(Struct, frozen=True):

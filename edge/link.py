@@ -60,8 +60,14 @@ class Connection(ServerConnection):
             self.link.end("too_fast")
         super().process_event(event)
 
+    connections_max = 0
+    """Of one server, those included whose handshake has not come; past it new ones are dropped. 0 is no bound."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if 0 < self.connections_max < len(self.server.handler_tasks):  # it has a task for each
+            self.transport.abort()
+            return
         socket = transport.get_extra_info("socket")
         if socket is not None:
             socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -70,6 +76,11 @@ class Connection(ServerConnection):
         super().resume_writing()
         if self.link is not None:
             self.link.flush()
+
+
+def connections_of(most: int) -> type[Connection]:
+    """Connections of a server that holds at most so many at once."""
+    return type("Connection", (Connection,), {"connections_max": most})
 
 
 class Pacer:

@@ -31,14 +31,16 @@ from fanbell.edge.feed import Inbox
 from fanbell.edge.frames import Connect, Malformed, Marks, Token, UnknownType, parse
 from fanbell.edge.hub import Hub
 from fanbell.edge.limits import Bucket
-from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic
+from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic, connections_of
 from fanbell.edge.session import Admit, Admitted, Mark, Output, Renew
 from fanbell.edge.start import start
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Change
 
 FILES_KEPT: Final = 256  # open files that are not sockets of ours: databases, snapshots, HTTP
-SOCKETS_OVER: Final = 64  # past the bound, so many at once are told "full" by a close code; others by HTTP
+SOCKETS_OVER: Final = (
+    64  # past the bound, so many are told "full" by a close code, as many by HTTP, and others nothing
+)
 PING_EVERY_S: Final = 20.0  # below the minute after which home routers and proxies forget a silent connection
 PING_TIMEOUT_S: Final = 20.0
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -122,7 +124,7 @@ class Edge:
             self._handle,
             host,
             port,
-            create_connection=Connection,
+            create_connection=connections_of(self._sockets_max + 2 * SOCKETS_OVER),
             process_request=self._check,
             subprotocols=[Subprotocol(frames.SUBPROTOCOL)],
             compression=None,
@@ -220,17 +222,11 @@ class Edge:
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
         settings = self._settings
-        link = SocketLink(
-            connection, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
-        )
         if settings.frames_per_session:
             connection.bucket = Bucket(settings.frames_per_session, settings.frames_burst, time.monotonic())
-        self._links.add(link)
+        link = self.begin(connection, connection.address)
         self._strangers += 1
-        counted = connection.address != EXEMPT
         try:
-            if counted and not self._doors.places.enter(connection.address):
-                link.end("too_many_here")
             if self._leaving:  # its handshake was under way
                 link.end("restart")
             if len(self._links) > self._sockets_max or self._strangers > settings.strangers_max:
@@ -239,12 +235,27 @@ class Edge:
             await self._listen(connection, link)
         finally:
             self._strangers -= link.feed is None
-            self._links.discard(link)
-            if counted:
-                self._doors.places.leave(connection.address)
-            link.gone()
-            why = link.why or "lost"
-            self._traffic.closed[why] = self._traffic.closed.get(why, 0) + 1
+            self.done(link, connection.address)
+
+    def begin(self, connection: Connection, address: str) -> SocketLink:
+        """A link over `connection`, counted among the sockets and for `address`; `done` once it is no more."""
+        settings = self._settings
+        link = SocketLink(
+            connection, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
+        )
+        self._links.add(link)
+        if address != EXEMPT and not self._doors.places.enter(address):
+            link.end("too_many_here")
+        return link
+
+    def done(self, link: SocketLink, address: str) -> None:
+        """The link's connection is no more."""
+        self._links.discard(link)
+        if address != EXEMPT:
+            self._doors.places.leave(address)
+        link.gone()
+        why = link.why or "lost"
+        self._traffic.closed[why] = self._traffic.closed.get(why, 0) + 1
 
     async def _listen(self, connection: Connection, link: SocketLink) -> None:
         """Hear the client until it goes, or is made to."""

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from fanbell.edge import start as start_module
 from fanbell.edge.auth import Auth, Caller, make_token
 from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.jwks import Jwks
-from fanbell.edge.socket import Edge, sockets_allowed
+from fanbell.edge.socket import SOCKETS_OVER, Edge, sockets_allowed
 from fanbell.infra.settings import Settings
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Notice
@@ -873,6 +873,28 @@ async def test_sockets_are_bounded() -> None:
         await first.say("ping")
         await first.hear("page")
         await first.hear("pong")
+
+
+async def test_connections_without_a_handshake_are_bounded() -> None:
+    """
+    Who connects and says nothing takes a file of ours too: past a bound such connections are dropped, and there is
+    room again once others go.
+    """
+
+    async def silent(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", server.edge.port)
+
+    async with running(sockets_max=1) as server:
+        held = [await silent(server) for _ in range(1 + 2 * SOCKETS_OVER)]
+        one_more, writer = await silent(server)
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(one_more.read(), PATIENCE_S) == b""
+        writer.close()
+        for _, other in held:
+            other.close()
+        await until(lambda: len(server.edge._server.handler_tasks) == 0)  # type: ignore[union-attr]
+        async with server.as_user("ana") as client:
+            await client.hear("hello")
 
 
 async def test_devices_of_one_user_are_bounded() -> None:
