@@ -50,7 +50,8 @@ class Hub:
         self.partitions = [Partition(index) for index in range(backend.partitions)]
         self._feeds: dict[str, Feed] = {}
         self.names = Names(backend.store)
-        self._keep = keep
+        self.keep = keep
+        """An inbox is its newest so many rows."""
         self._keep_age_ms = keep_age_ms
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
@@ -119,7 +120,7 @@ class Hub:
         except StoreFailed:
             self._end(feed, "unavailable")
             raise
-        feed.tally = Tally(rows, self._keep, self._keep_age_ms)
+        feed.tally = Tally(rows, self.keep, self._keep_age_ms)
         self._go_on(feed)
         for link in feed.links:
             link.count()

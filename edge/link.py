@@ -15,12 +15,14 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
 from fanbell.edge import frames
+from fanbell.edge.addresses import EXEMPT
 from fanbell.edge.close_codes import BY_NAME
 from fanbell.edge.feed import Feed
 from fanbell.edge.hub import Hub
+from fanbell.edge.limits import Bucket
 from fanbell.edge.mailbox import UNKEYED, Frame, Mailbox
 from fanbell.edge.session import Close, Ended, Gone, Input, Output, Pong, Send, Session
 from fanbell.projections.rows import Counts
@@ -48,9 +50,24 @@ class Connection(ServerConnection):
     """A connection of `websockets` that says when its transport takes data again."""
 
     link: "SocketLink | None" = None
+    address = EXEMPT
+    """What limits by address count for."""
+    bucket: Bucket | None = None
+    """Of the frames that may come, control frames and fragments included; None is any number."""
+
+    def process_event(self, event: Event) -> None:
+        if self.bucket is not None and self.link is not None and not self.bucket.take(time.monotonic()):
+            self.link.end("too_fast")
+        super().process_event(event)
+
+    connections_max = 0
+    """Of one server, those included whose handshake has not come; past it new ones are dropped. 0 is no bound."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if 0 < self.connections_max < len(self.server.handler_tasks):  # it has a task for each
+            self.transport.abort()
+            return
         socket = transport.get_extra_info("socket")
         if socket is not None:
             socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -59,6 +76,11 @@ class Connection(ServerConnection):
         super().resume_writing()
         if self.link is not None:
             self.link.flush()
+
+
+def connections_of(most: int) -> type[Connection]:
+    """Connections of a server that holds at most so many at once."""
+    return type("Connection", (Connection,), {"connections_max": most})
 
 
 class Pacer:
@@ -245,6 +267,15 @@ class SocketLink:
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = asyncio.get_running_loop().call_later(min(delay_s, TIMER_MAX_S), self.end, why)
+
+    def take_authorization(self) -> str | None:
+        """What the handshake's Authorization header said; forgotten with this, for a session lasts for days."""
+        request = self._connection.request
+        if request is None or "Authorization" not in request.headers:
+            return None
+        said = request.headers["Authorization"]
+        del request.headers["Authorization"]
+        return said
 
     def gone(self) -> None:
         """The connection is no more."""

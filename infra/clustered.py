@@ -89,4 +89,13 @@ def serve(settings: Settings, json: bool, parts: up.Parts) -> int:
 
     stop = asyncio.Event()
     patient = partial(opened, patience=Patience(settings.start_wait_s, stop))
-    return up.serve(settings, json, started, opened=patient, parts=parts, refusals=REFUSALS, stop=stop)
+    return up.serve(
+        settings,
+        json,
+        started,
+        opened=patient,
+        parts=parts,
+        refusals=REFUSALS,
+        stop=stop,
+        drain_s=settings.drain_s,
+    )

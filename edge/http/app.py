@@ -1,6 +1,6 @@
 """The HTTP API, plugged together: the table of calls as routes of FastAPI, behind the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -61,10 +61,18 @@ class Api(FastAPI):
 
 
 def create_app(
-    backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Auth, calls: Sequence[Call] = CALLS
+    backend: Backend,
+    inbox: Inbox,
+    settings: HttpSettings,
+    auth: Auth,
+    calls: Sequence[Call] = CALLS,
+    leaving: Callable[[], bool] = bool,
 ) -> Gate:
-    """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document."""
-    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures())
+    """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document.
+
+    `leaving`: whether the process is about to stop, so that it calls itself not ready.
+    """
+    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), leaving)
     api = Api(
         title="Fanbell",
         version=__version__,

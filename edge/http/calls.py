@@ -95,6 +95,8 @@ class Edge:
     settings: HttpSettings
     metrics: Metrics
     failures: Failures
+    leaving: Callable[[], bool] = bool
+    """Whether the process is about to stop, and clients had better go elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
