@@ -28,10 +28,9 @@ from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.feed import Inbox
 from fanbell.edge.frames import Connect, Malformed, Marks, UnknownType, parse
 from fanbell.edge.hub import Hub
-from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic
+from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic, Wire
 from fanbell.edge.origins import Hosts, Origins
-from fanbell.edge.session import Admit, Admitted, Mark, Output
-from fanbell.edge.start import start
+from fanbell.edge.session import Admit, Mark, Output
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Change
 
@@ -199,11 +198,7 @@ class Edge:
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Connection)
-        settings = self._settings
-        link = SocketLink(
-            connection, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
-        )
-        self._links.add(link)
+        link = self.begin(connection)
         self._strangers += 1
         try:
             if len(self._links) > self._sockets_max or self._strangers > STRANGERS_MAX:
@@ -212,10 +207,29 @@ class Edge:
             await self._listen(connection, link)
         finally:
             self._strangers -= link.feed is None
-            self._links.discard(link)
-            link.gone()
-            why = link.why or "lost"
-            self._traffic.closed[why] = self._traffic.closed.get(why, 0) + 1
+            self.done(link)
+
+    def begin(self, wire: Wire) -> SocketLink:
+        """A link over `wire`, counted among the sockets; `done` once it is no more."""
+        settings = self._settings
+        link = SocketLink(
+            wire, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
+        )
+        self._links.add(link)
+        return link
+
+    def done(self, link: SocketLink) -> None:
+        """The link's connection is no more."""
+        self._links.discard(link)
+        link.gone()
+        why = link.why or "lost"
+        self._traffic.closed[why] = self._traffic.closed.get(why, 0) + 1
+
+    def no_room(self, user: str) -> str | None:
+        """Why another session of `user`, known to be them, cannot begin, a name in `close_codes`; None if it can."""
+        if len(self._links) >= self._sockets_max:
+            return "full"
+        return "too_many_devices" if self._hub.links_of(user) >= SESSIONS_PER_USER_MAX else None
 
     async def _listen(self, connection: Connection, link: SocketLink) -> None:
         """Hear the client until it goes, or is made to."""
@@ -255,11 +269,7 @@ class Edge:
         self._strangers -= 1
         link.ends_in(_left_s(connect.token) if self._auth.required else float("inf"), "token_expired")
         try:
-            link.locale = await self._hub.locale_of(connect.user, connect.locale)
-            link.feed = self._hub.join(connect.user, link)
-            link.give(Admitted())
-            link.give(await start(self._hub, link.feed, connect.cursor, link.locale))
-            link.watch_expiry(int(time.time() * 1000))
+            await link.open(connect)
         except StoreFailed as error:
             log.error("a session cannot start", error=str(error))
             link.end("unavailable")

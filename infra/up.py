@@ -22,10 +22,11 @@ import uvloop
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Backend, Unavailable
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http.app import CALLS, HEALTH_CALLS, create_app
+from fanbell.edge.http.app import CALLS, EDGE_CALLS, create_app
 from fanbell.edge.http.protocol import BoundedProtocol
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
+from fanbell.edge.streams import Streams
 from fanbell.infra import logs
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.embedded import Embedded
@@ -72,7 +73,7 @@ Open = Callable[[Settings], AbstractAsyncContextManager[Opened]]
 
 
 class Parts(NamedTuple):
-    """What a process answers: with the HTTP API, or only about its own health; people's sockets, or none."""
+    """What a process answers: the HTTP API, or only its own health; people's sockets and streams, or none."""
 
     api: bool = True
     edge: bool = True
@@ -133,17 +134,20 @@ async def running(
             epoch = backend.epoch
             inbox = Inbox(backend.store, lambda: backend.rules, lambda seq: encode_cursor(epoch, seq))
             stack.callback(backend.listen(inbox.told))
-            edge = None
+            edge = streams = None
             if parts.edge:
                 edge = Edge(backend, inbox, settings, auth)
                 await edge.start(settings.host, settings.edge_port or (port + 1 if asked_port else 0))
                 stack.push_async_callback(edge.stop, DRAIN_S)
                 settings = dataclasses.replace(settings, edge_port=edge.port)
-            calls = CALLS if parts.api else HEALTH_CALLS
-            app: Any = create_app(backend, inbox, settings, auth, calls)
+                streams = Streams(edge)
+            calls = CALLS if parts.api else EDGE_CALLS
+            app: Any = create_app(backend, inbox, settings, auth, calls, streams)
             if about is not None and edge is not None:
                 app = mount_page(app, edge.port, settings.edge_url, about())
             await stack.enter_async_context(answering(app, listening))
+            if streams is not None:
+                stack.push_async_callback(streams.stop, DRAIN_S)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             yield Running(backend, edge, inbox, settings, f"http://{host}:{port}", failed)
 

@@ -7,10 +7,12 @@ misspelt filter would otherwise silently show everything.
 
 import asyncio
 import re
+import time
 from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+import jwt
 from starlette.types import Receive, Scope
 
 from fanbell.edge.auth import Caller
@@ -85,6 +87,28 @@ class Asked:
         if not self.caller.may_act_for(user):
             raise forbidden("This token acts only for its own user.")
         return user
+
+    @property
+    def receive(self) -> Receive:
+        return self._receive
+
+    @property
+    def is_head(self) -> bool:
+        """Whether only the answer's head is wanted."""
+        return bool(self.scope.get("fanbell.head"))
+
+    def header(self, name: bytes) -> str | None:
+        """The header `name`, in small letters; of several, joined by commas as they may be."""
+        found = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(found).decode("latin-1") if found else None
+
+    def token_left_s(self) -> float | None:
+        """How long the caller's token, which was verified, is still good, s; None where none is needed."""
+        if self.caller.anybody:
+            return None
+        token = (self.header(b"authorization") or "").partition(" ")[2].strip()
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return max(0.0, float(claims["exp"]) - time.time())
 
     def query(self, known: Collection[str] = ()) -> dict[str, str]:
         """The query parameters. Raises Problem for unknown, repeated or unreadable ones."""

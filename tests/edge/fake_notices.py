@@ -5,6 +5,7 @@ from typing import Any
 
 from fanbell.edge.backend import Listener
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import encode_body
@@ -33,6 +34,7 @@ class FakeNotices:
         self.partitions = partitions
         self.rules = parse_rules(default_source(), 1)
         self.store = MemoryStore(keep)
+        self.tickets = MemoryTickets()
         self.log: list[list[tuple[int, Told]]] = [[] for _ in range(partitions)]
         self.changes: list[Change] = []
         self.fails: Exception | None = None
