@@ -74,13 +74,13 @@ async def get_stream(edge: Edge, asked: Asked) -> Answer | EventStream:
     given = asked.query(PARAMETERS)
     if asked.scope.get("http_version") == "1.0":
         raise Problem(505, "http-version", "An event stream needs HTTP/1.1; nginx: proxy_http_version 1.1.")
+    cursor, locale = _cursor(asked, given), locale_parameter(given)
     user, ends_in_s = await _who(edge, edge.streams, asked, given)
     if asked.is_head:
         return Answer(b"", content_type=CONTENT_TYPE)
-    connect = Connect(user, cursor=_cursor(asked, given), locale=locale_parameter(given))
     wire = HttpWire(_prepared(asked.scope.get("fanbell.transport")))
     try:
-        await edge.streams.open(wire, connect, ends_in_s)
+        await edge.streams.open(wire, Connect(user, cursor=cursor, locale=locale), ends_in_s)
     except Refused as error:
         raise _problem_of(error) from None
     return EventStream(edge.streams, wire, asked.receive)
