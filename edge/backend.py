@@ -56,6 +56,21 @@ Listener = Callable[[int, Sequence[tuple[int, Told]]], None]
 """Called on the event loop with (partition, [(offset in `notices`, record)]), in order, once projected."""
 
 
+class Tickets(Protocol):
+    """Single-use tickets, as digests: what is kept here is of no use to who reads it."""
+
+    async def keep(self, digest: bytes, user: str, ttl_s: int) -> None:
+        """Have `digest`, made for `user`, count for `ttl_s` seconds. Raises Busy, StoreFailed."""
+        ...
+
+    async def spend(self, digest: bytes) -> bool:
+        """Whether `digest` counts: once, whichever process of an installation is asked. Raises StoreFailed.
+
+        After a failure nobody knows whether it was spent; it is not spent twice.
+        """
+        ...
+
+
 class Backend(Protocol):
     @property
     def epoch(self) -> str:
@@ -72,6 +87,9 @@ class Backend(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def tickets(self) -> Tickets: ...
 
     async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
         """Make activities durable in the log, all or none, changes of the graph (`kinds.GRAPH`) included.

@@ -4,7 +4,7 @@ Frames of the server are not masked (RFC 6455, section 5.1), so one run of bytes
 every recipient of a notice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -143,6 +143,18 @@ def wire(payload: bytes) -> bytes:
     if size < 65_536:
         return bytes((_FIN_TEXT, 126)) + size.to_bytes(2) + payload
     return bytes((_FIN_TEXT, 127)) + size.to_bytes(8) + payload
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """The payloads of the frames in `data`, each made by `wire`."""
+    at = 0
+    while at < len(data):
+        size, at = data[at + 1], at + 2
+        if size >= 126:
+            length = 2 if size == 126 else 8
+            size, at = int.from_bytes(data[at : at + length]), at + length
+        yield data[at : at + size]
+        at += size
 
 
 _encode = msgspec.json.Encoder().encode

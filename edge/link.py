@@ -1,30 +1,33 @@
 """One session's end at its socket: what goes out at once, what waits, what is counted.
 
-A frame is written straight into the transport as long as the client keeps up: no task, no queue, no copy per
-recipient. Once the transport's buffer is over its mark, frames wait in the mailbox until it has drained; a
-mailbox that is full ends the session with "resume". `websockets` frames and sends one message in 12 µs by
-`send` and 10 µs by `broadcast`; ready bytes into the transport take about 2 µs less again, because the header
-is made once per notice and not once per recipient. What is relied on: server frames are not masked, there is
-no compression, and nobody else sends data frames on the connection.
+A link is the same whatever its frames travel by, a WebSocket (`Connection`) or an HTTP answer that goes on
+(`sse.HttpWire`): that is its *wire*. A frame is written straight into a WebSocket's transport as long as the
+client keeps up: no task, no queue, no copy per recipient. Once the transport's buffer is over its mark, frames
+wait in the mailbox until it has drained; a mailbox that is full ends the session with "resume". `websockets`
+frames and sends one message in 12 µs by `send` and 10 µs by `broadcast`; ready bytes into the transport take
+about 2 µs less again, because the header is made once per notice and not once per recipient. What is relied on:
+server frames are not masked, there is no compression, and nobody else sends data frames on the connection.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import Event, State
 
 from fanbell.edge import frames
 from fanbell.edge.addresses import EXEMPT
-from fanbell.edge.close_codes import BY_NAME
+from fanbell.edge.close_codes import BY_NAME, CloseCode
 from fanbell.edge.feed import Feed
+from fanbell.edge.frames import Ping
 from fanbell.edge.hub import Hub
 from fanbell.edge.limits import Bucket
 from fanbell.edge.mailbox import UNKEYED, Frame, Mailbox
 from fanbell.edge.session import Close, Ended, Gone, Input, Output, Pong, Send, Session
+from fanbell.edge.start import start
 from fanbell.projections.rows import Counts
 
 COUNTS_EVERY_MS: Final = 100  # counters of one session, at most so often; the last always
@@ -46,25 +49,76 @@ class Traffic:
         self.closed: dict[str, int] = {}
 
 
+class Wire(Protocol):
+    """What a link's frames travel by. It calls the link's `flush` once it takes bytes again."""
+
+    link: "SocketLink | None"
+
+    @property
+    def put_out(self) -> Callable[[bytes], object]:
+        """Send bytes, whole WebSocket frames of ours; never blocks. Only while `is_open`."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still be sent."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client has so much before it that frames had better wait."""
+        ...
+
+    def end(self, row: CloseCode) -> None:
+        """Say why, and close; at once, or as soon as the client takes it. A second call does nothing."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection without another word."""
+        ...
+
+
 class Connection(ServerConnection):
-    """A connection of `websockets` that says when its transport takes data again."""
+    """A connection of `websockets` that says when its transport takes data again: a `Wire`."""
 
     link: "SocketLink | None" = None
     address = EXEMPT
     """What limits by address count for."""
     bucket: Bucket | None = None
     """Of the frames that may come, control frames and fragments included; None is any number."""
+    connections_max = 0
+    """Of one server, those included whose handshake has not come; past it new ones are dropped. 0 is no bound."""
+    put_out: Callable[[bytes], object]
+    _closing: "asyncio.Task[None] | None" = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.protocol.state is State.OPEN
 
     def process_event(self, event: Event) -> None:
         if self.bucket is not None and self.link is not None and not self.bucket.take(time.monotonic()):
             self.link.end("too_fast")
         super().process_event(event)
 
-    connections_max = 0
-    """Of one server, those included whose handshake has not come; past it new ones are dropped. 0 is no bound."""
+    def end(self, row: CloseCode) -> None:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self.close(row.code, row.reason))
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def take_authorization(self) -> str | None:
+        """What the handshake's Authorization header said; forgotten with this, for a session lasts for days."""
+        request = self.request
+        if request is None or "Authorization" not in request.headers:
+            return None
+        said = request.headers["Authorization"]
+        del request.headers["Authorization"]
+        return said
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.put_out = self.transport.write
         if 0 < self.connections_max < len(self.server.handler_tasks):  # it has a task for each
             self.transport.abort()
             return
@@ -130,7 +184,7 @@ class SocketLink:
 
     def __init__(
         self,
-        connection: Connection,
+        wire: Wire,
         hub: Hub,
         pacer: Pacer,
         traffic: Traffic,
@@ -144,17 +198,17 @@ class SocketLink:
         self.slot = pacer.slot()
         self.why: str | None = None
         """Why it was ended from our side; None if it was not."""
-        self._connection = connection
+        self._wire = wire
         self._hub = hub
         self._pacer = pacer
         self._traffic = traffic
         self._counts: Counts | None = None
         self._counted_ms = 0
         self._has_counts = False
+        self._pulsed = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._closing: asyncio.Task[None] | None = None
-        connection.link = self
+        wire.link = self
 
     # The hub's side
 
@@ -178,6 +232,13 @@ class SocketLink:
 
     # The session's side
 
+    async def begin(self, cursor: str | None) -> None:
+        """Start the session, which has just joined its feed, from `cursor` on. Raises StoreFailed."""
+        assert self.feed is not None
+        self.give(await start(self._hub, self.feed, cursor, self.locale))
+        self._pulsed = self.session.seq
+        self.watch_expiry(int(time.time() * 1000))
+
     def give(self, given: Input) -> list[Output]:
         """Step the session, do what can be done at once, and return the rest."""
         return self.do(self.session.step(given))
@@ -197,15 +258,15 @@ class SocketLink:
         return rest
 
     def write(self, told: Sequence[Frame]) -> None:
-        connection = self._connection
-        if connection.protocol.state is not State.OPEN:
+        wire = self._wire
+        if not wire.is_open:
             return
-        if len(told) == 2 and not connection.paused and not len(self.mailbox):
+        if len(told) == 2 and not wire.paused and not len(self.mailbox):
             first, second = told
             self._put_out(first.data + second.data, 2)
             return
         for frame in told:
-            if not connection.paused and not len(self.mailbox):
+            if not wire.paused and not len(self.mailbox):
                 self._put_out(frame.data)
             elif self.mailbox.put(frame):
                 self._traffic.frames_waited += 1
@@ -219,9 +280,9 @@ class SocketLink:
 
     def flush(self) -> None:
         """Write what waits, as far as the transport takes it."""
-        if self._connection.protocol.state is not State.OPEN:
+        if not self._wire.is_open:
             return
-        while len(self.mailbox) and not self._connection.paused:
+        while len(self.mailbox) and not self._wire.paused:
             self._put_out(self.mailbox.take().data)
 
     def send_counts(self) -> None:
@@ -268,15 +329,6 @@ class SocketLink:
             self._deadline.cancel()
         self._deadline = asyncio.get_running_loop().call_later(min(delay_s, TIMER_MAX_S), self.end, why)
 
-    def take_authorization(self) -> str | None:
-        """What the handshake's Authorization header said; forgotten with this, for a session lasts for days."""
-        request = self._connection.request
-        if request is None or "Authorization" not in request.headers:
-            return None
-        said = request.headers["Authorization"]
-        del request.headers["Authorization"]
-        return said
-
     def gone(self) -> None:
         """The connection is no more."""
         self.session.step(Gone())
@@ -289,7 +341,13 @@ class SocketLink:
 
     def abort(self) -> None:
         """Drop the connection without another word."""
-        self._connection.transport.abort()
+        self._wire.abort()
+
+    def pulse(self) -> None:
+        """For who cannot ping: a pong now and then, once there is a newer cursor to tell."""
+        if self.feed is not None and (heard := self._heard(self.feed)) > self._pulsed:
+            self._pulsed = heard
+            self.give(Ping())
 
     def _pong(self, ref: str | None) -> None:
         """Answer, with how far the session has come: what the partition had for others makes its cursor grow too."""
@@ -297,9 +355,13 @@ class SocketLink:
         if ref is not None:
             message["ref"] = ref
         if self.session.state == "live" and self.feed is not None:
-            heard = self.session.seq if self.feed.waiting is not None else self.feed.partition.told
-            message["cursor"] = self._hub.cursor(max(heard, self.session.seq))
+            message["cursor"] = self._hub.cursor(self._heard(self.feed))
         self.say(message, key="pong")
+
+    def _heard(self, feed: Feed) -> int:
+        """Seq up to which there is nothing that the client has not been told."""
+        heard = self.session.seq if feed.waiting is not None else feed.partition.told
+        return max(heard, self.session.seq)
 
     def _close(self, why: str) -> None:
         row = BY_NAME[why]
@@ -307,11 +369,9 @@ class SocketLink:
         self.mailbox.clear()
         if self.feed is not None:
             self._hub.leave(self.feed, self)
-        if self._closing is None:
-            closing = self._connection.close(row.code, row.reason)
-            self._closing = asyncio.get_running_loop().create_task(closing)
+        self._wire.end(row)
 
     def _put_out(self, data: bytes, count: int = 1) -> None:
-        self._connection.transport.write(data)
+        self._wire.put_out(data)
         self._traffic.frames_sent += count
         self._traffic.bytes_sent += len(data)

@@ -31,9 +31,8 @@ from fanbell.edge.feed import Inbox
 from fanbell.edge.frames import Connect, Malformed, Marks, Token, UnknownType, parse
 from fanbell.edge.hub import Hub
 from fanbell.edge.limits import Bucket
-from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic, connections_of
+from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic, Wire, connections_of
 from fanbell.edge.session import Admit, Admitted, Mark, Output, Renew
-from fanbell.edge.start import start
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Change
 
@@ -237,11 +236,11 @@ class Edge:
             self._strangers -= link.feed is None
             self.done(link, connection.address)
 
-    def begin(self, connection: Connection, address: str) -> SocketLink:
-        """A link over `connection`, counted among the sockets and for `address`; `done` once it is no more."""
+    def begin(self, wire: Wire, address: str) -> SocketLink:
+        """A link over `wire`, counted among the sockets and for `address`; `done` once it is no more."""
         settings = self._settings
         link = SocketLink(
-            connection, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
+            wire, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
         )
         self._links.add(link)
         if address != EXEMPT and not self._doors.places.enter(address):
@@ -257,6 +256,30 @@ class Edge:
         why = link.why or "lost"
         self._traffic.closed[why] = self._traffic.closed.get(why, 0) + 1
 
+    def no_room(self, user: str) -> str | None:
+        """Why another session of `user`, known to be them, cannot begin, a name in `close_codes`; None if it can."""
+        if len(self._links) >= self._sockets_max:
+            return "full"
+        return "too_many_devices" if self._crowded(user) else None
+
+    def _crowded(self, user: str) -> bool:
+        return self._hub.links_of(user) >= self._settings.sessions_per_user
+
+    async def join(self, link: SocketLink, user: str, locale: str | None) -> bool:
+        """Register the session for `user`, unless it was ended meanwhile or they have too many; whether it is.
+
+        Raises StoreFailed.
+        """
+        link.locale = await self._hub.locale_of(user, locale)
+        if link.session.state != "waiting":
+            return False
+        if self._crowded(user):
+            link.end("too_many_devices")
+            return False
+        link.feed = self._hub.join(user, link)
+        link.give(Admitted())
+        return True
+
     async def _listen(self, connection: Connection, link: SocketLink) -> None:
         """Hear the client until it goes, or is made to."""
         try:
@@ -271,25 +294,25 @@ class Edge:
                     link.end("unknown_type")
                     return await connection.wait_closed()
                 for output in rest:
-                    await self._do(link, output)
+                    await self._do(connection, link, output)
         except ConnectionClosed:
             pass  # without a closing handshake: the client's machine is gone
         return None
 
-    async def _do(self, link: SocketLink, output: Output) -> None:
+    async def _do(self, connection: Connection, link: SocketLink, output: Output) -> None:
         if isinstance(output, Admit):
-            await self._admit(link, output.connect)
+            await self._admit(connection, link, output.connect)
         elif isinstance(output, Mark):
             await self._mark(link, output.marks)
         elif isinstance(output, Renew):
             await self._renew(link, output.token)
 
-    async def _admit(self, link: SocketLink, connect: Connect) -> None:
+    async def _admit(self, connection: Connection, link: SocketLink, connect: Connect) -> None:
         """Check who it is, register it for its user, and start it.
 
         Before it is registered, time may end it at every await.
         """
-        header = link.take_authorization()
+        header = connection.take_authorization()
         try:
             caller = await self._caller(connect.token, header)
             user = connect.user or caller.user
@@ -297,17 +320,11 @@ class Edge:
                 return link.end("malformed")
             if not caller.may_reach(user):
                 return link.end("forbidden")
-            link.locale = await self._hub.locale_of(user, connect.locale)
-            if link.session.state != "waiting":
+            if not await self.join(link, user, connect.locale):
                 return None
-            if self._hub.links_of(user) >= self._settings.sessions_per_user:
-                return link.end("too_many_devices")
-            link.feed = self._hub.join(user, link)
             self._strangers -= 1
             link.ends_in(caller.left_s(time.time()), "token_expired")
-            link.give(Admitted())
-            link.give(await start(self._hub, link.feed, connect.cursor, link.locale))
-            link.watch_expiry(int(time.time() * 1000))
+            await link.begin(connect.cursor)
         except Unauthorized:
             link.end("unauthorized")
         except (KeysAway, StoreFailed) as error:

@@ -15,7 +15,17 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
+from fanbell.edge.backend import (
+    Accepted,
+    Busy,
+    Conflict,
+    Letter,
+    Listener,
+    Places,
+    Tickets,
+    Trace,
+    Unavailable,
+)
 from fanbell.infra.letters import Letters
 from fanbell.infra.settings import Settings
 from fanbell.projections.live import Live
@@ -68,9 +78,10 @@ class Discontinued(Exception):
 class Clustered:
     """Make it, `start` it on an event loop, `stop` it. `failed` is set when it cannot go on."""
 
-    def __init__(self, settings: Settings, log: FollowedLog, store: Store) -> None:
+    def __init__(self, settings: Settings, log: FollowedLog, store: Store, tickets: Tickets) -> None:
         age_ms = settings.inbox_keep_days * 86_400_000 or None
         self._settings, self._log, self._stored = settings, log, store
+        self.tickets = tickets
         self._live = Live(store, log.partitions, settings.inbox_keep, age_ms)
         self._keeper = RulesKeeper(log)
         self._letters = Letters(log)

@@ -13,6 +13,7 @@ from fanbell.infra.kafka import kafka_config
 from fanbell.infra.patience import Patience
 from fanbell.infra.settings import Settings
 from fanbell.projections import projector
+from fanbell.projections.cassandra_tickets import CassandraTickets
 from fanbell.projections.store import StoreFailed
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, SchemaMissing, connect
@@ -65,10 +66,10 @@ def is_away(error: Exception) -> bool:
 async def opened(settings: Settings, patience: Patience | None = None) -> AsyncIterator[up.Opened]:
     """The backend of an API or an edge. Raises what `clients` and `Clustered.start` do."""
     patience = patience or Patience()
-    async with clients(settings, patience) as (log, _, store):
+    async with clients(settings, patience) as (log, cassandra, store):
 
         async def started() -> Clustered:
-            made = Clustered(settings, log, store)
+            made = Clustered(settings, log, store, CassandraTickets(cassandra))
             await made.start()
             return made
 

@@ -18,6 +18,7 @@ import structlog
 
 from fanbell.compiled import core
 from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
 from fanbell.infra.letters import carried_activity
@@ -80,6 +81,7 @@ class Embedded:
         self._pending_order: deque[tuple[int, list[str]]] = deque()
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._rules_lock = asyncio.Lock()
+        self.tickets = MemoryTickets()  # a restart ends those that are open; they live for half a minute
         self._rules: KindRules | None = None
         self._position = 0
         """Offset in `intake` of the next record to take; the runner's."""

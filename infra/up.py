@@ -24,11 +24,12 @@ from fanbell.edge.addresses import BadProxy
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Backend, Unavailable
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http.app import CALLS, HEALTH_CALLS, create_app
+from fanbell.edge.http.app import CALLS, EDGE_CALLS, create_app
 from fanbell.edge.http.protocol import BoundedProtocol
 from fanbell.edge.jwks import BadJwksUrl
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
+from fanbell.edge.streams import Streams
 from fanbell.infra import logs
 from fanbell.infra.certificate import Certificate
 from fanbell.infra.cli.exits import Exit
@@ -78,7 +79,7 @@ Open = Callable[[Settings], AbstractAsyncContextManager[Opened]]
 
 
 class Parts(NamedTuple):
-    """What a process answers: with the HTTP API, or only about its own health; people's sockets, or none."""
+    """What a process answers: the HTTP API, or only its own health; people's sockets and streams, or none."""
 
     api: bool = True
     edge: bool = True
@@ -158,19 +159,22 @@ async def running(
             epoch = backend.epoch
             inbox = Inbox(backend.store, lambda: backend.rules, lambda seq: encode_cursor(epoch, seq))
             stack.callback(backend.listen(inbox.told))
-            edge = None
+            edge = streams = None
             if parts.edge:
                 edge = Edge(backend, inbox, settings, auth)
                 await edge.start(settings.host, settings.edge_port or (port + 1 if asked_port else 0), tls)
                 stack.push_async_callback(edge.stop, DRAIN_S)
                 settings = dataclasses.replace(settings, edge_port=edge.port)
-            calls = CALLS if parts.api else HEALTH_CALLS
+                streams = Streams(edge)
+            calls = CALLS if parts.api else EDGE_CALLS
             app: Any = create_app(
-                backend, inbox, settings, auth, calls, lambda: edge is not None and edge.leaving
+                backend, inbox, settings, auth, calls, lambda: edge is not None and edge.leaving, streams
             )
             if about is not None and edge is not None:
                 app = mount_page(app, edge.port, settings.edge_url, about(), secure=tls is not None)
             await stack.enter_async_context(answering(app, listening, tls))
+            if streams is not None:
+                stack.push_async_callback(streams.stop, DRAIN_S)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             scheme = "https" if tls else "http"
             yield Running(backend, edge, inbox, settings, f"{scheme}://{host}:{port}", failed, certificate)

@@ -8,22 +8,25 @@ from fastapi import FastAPI
 from fanbell import __version__
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
-from fanbell.edge.http import activities, dead, notifications, operate, wishes
+from fanbell.edge.http import activities, dead, notifications, operate, stream, tickets, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
 from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.models import MODELS
 from fanbell.edge.http.ports import HttpSettings, Inbox
+from fanbell.edge.streams import Streams
 
 CALLS: Final[tuple[Call, ...]] = (
     *activities.CALLS,
     *notifications.CALLS,
     *wishes.CALLS,
+    *stream.CALLS,
+    *tickets.CALLS,
     *operate.CALLS,
     *dead.CALLS,
 )
 """Every call, the busiest first: routes are tried in this order."""
-HEALTH_CALLS: Final[tuple[Call, ...]] = operate.HEALTH_CALLS
+EDGE_CALLS: Final[tuple[Call, ...]] = (*stream.CALLS, *tickets.CALLS, *operate.HEALTH_CALLS)
 """Of a process that only has people's sockets."""
 DESCRIPTION: Final = """\
 Turns what people do into what other people hear about it.
@@ -67,12 +70,14 @@ def create_app(
     auth: Auth,
     calls: Sequence[Call] = CALLS,
     leaving: Callable[[], bool] = bool,
+    streams: Streams | None = None,
 ) -> Gate:
     """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document.
 
-    `leaving`: whether the process is about to stop, so that it calls itself not ready.
+    `leaving`: whether the process is about to stop, so that it calls itself not ready. `streams` are those of a process
+    that holds people's sockets.
     """
-    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), leaving)
+    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), leaving, streams)
     api = Api(
         title="Fanbell",
         version=__version__,

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from fastapi.routing import APIRoute
@@ -18,6 +18,7 @@ from fanbell.edge.http.asked import Asked, Gone
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.ports import HttpSettings, Inbox
 from fanbell.edge.problems import Problem, fault
+from fanbell.edge.streams import Streams
 from fanbell.projections.store import StoreFailed
 
 SETTLE_S: Final = (
@@ -97,6 +98,14 @@ class Edge:
     failures: Failures
     leaving: Callable[[], bool] = bool
     """Whether the process is about to stop, and clients had better go elsewhere."""
+    streams: Streams | None = None
+    """None in a process that holds no sockets."""
+
+
+class Sendable(Protocol):
+    """What a call answers."""
+
+    async def send(self, send: Send) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ class Call:
 
     method: str
     path: str
-    answer: Callable[[Edge, Asked], Awaitable[Answer]]
+    answer: Callable[[Edge, Asked], Awaitable[Sendable]]
     summary: str
     description: str
     tag: str
@@ -144,6 +153,7 @@ def route_of(call: Call, edge: Edge) -> APIRoute:
         raise NotImplementedError  # only its signature is read
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Sendable
         try:
             answer = await call.answer(edge, Asked(scope, receive, scope["fanbell.caller"]))
         except Gone:

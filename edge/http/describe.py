@@ -30,6 +30,8 @@ OFFSET_MAX: Final = 10**17  # a billion records a second for three years
 OFFSET: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX}
 CURSOR_EXAMPLE: Final = urlsafe_b64encode(b"\x01" + (42).to_bytes(8)).decode() + "bG9n"
 
+TICKET_EXAMPLE: Final = "kZ3l0Y2pWm8sUe5rJt1oQvXbN7aHfG6dC4iLxT9yRzE.1800000000000"
+
 ACTIVITY: Final = {
     "id": "a1",
     "kind": "post",
@@ -135,6 +137,7 @@ _WHY: Final = {
     422: "Understood and refused; `errors` names each item and field.",
     429: "Too many requests; see Retry-After.",
     503: "Cannot be done now: the backlog is past its bound, or the log cannot be written. See Retry-After.",
+    505: "This needs HTTP/1.1.",
 }
 
 

@@ -6,6 +6,7 @@ was sent, undecoded. Answers get security headers, CORS headers for origins that
 limit's numbers.
 """
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from fanbell.edge.addresses import EXEMPT, LOOPBACK_NAMES, Proxies
-from fanbell.edge.auth import ANYBODY, Auth, KeysAway, Unauthorized
+from fanbell.edge.auth import ANYBODY, Auth, Caller, KeysAway, Unauthorized
 from fanbell.edge.http.calls import Edge, problem_answer
 from fanbell.edge.origins import Hosts, Origins, host_name
 from fanbell.edge.problems import Problem, bad_request, forbidden, not_found
@@ -25,6 +26,9 @@ from fanbell.edge.rate_limit import Allowance, RateLimit
 
 PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", "/v1/edge", "/openapi.json"})
 """Paths that need no token: they tell nothing of anybody."""
+STREAM: Final = re.compile(r"/v1/users/[^/]+/stream")
+NOBODY: Final = Caller(user=None, roles=frozenset())
+"""Who shows a ticket instead of a token, which the call looks at: may reach nothing by themselves."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -35,11 +39,14 @@ SECURITY: Final = (
 )
 PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, if-modified-since, if-none-match, last-event-id",
+    ),
     (b"access-control-max-age", b"600"),
 )
 KEYS_RETRY_S: Final = 10  # keys that could not be fetched are tried for so often
-EXPOSED: Final = b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
+EXPOSED: Final = b"etag, last-modified, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
 _SINGLE: Final = {b"host": "host", b"origin": "origin", b"authorization": "authorization"}
 
 __all__ = ["Gate", "Hosts", "host_name"]
@@ -86,12 +93,21 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *headers]
+                told = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(pair for pair in headers if pair[0] == b"vary" or pair[0] not in told),
+                ]
+                self._metrics.answered(
+                    method, getattr(inner.get("route"), "path", "none"), status, time.perf_counter() - began_s
+                )
             elif head:
                 message["body"] = b""
             await send(message)
 
+        method = scope["method"] if scope["method"] in METHODS else "other"
         inner = dict(scope, app=self.api, path=raw_path(scope), method="GET" if head else scope["method"])
+        inner["fanbell.head"] = head
         try:
             if await self._admit(inner, headers):
                 await self.api.router(inner, receive, sender)
@@ -103,10 +119,6 @@ class Gate:
                 raise  # too late for an answer: the server closes the connection
             problem = self._not_routed(error, inner) or self._failures.problem_of(error, inner)
             await problem_answer(problem).send(sender)
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        self._metrics.answered(
-            method, getattr(inner.get("route"), "path", "none"), status, time.perf_counter() - began_s
-        )
 
     def _not_routed(self, error: Exception, scope: Scope) -> Problem | None:
         """The problem of a request that no call is there for, which the router raises: 404 or 405."""
@@ -137,12 +149,15 @@ class Gate:
                 return False
         now_s = time.monotonic()
         client = scope.get("client")
-        if self._per_address is not None and client:
-            address = self._proxies.client(client[0], forwarded_for(scope["headers"]))
-            if address != EXEMPT:
-                _limit(self._per_address.take(address, now_s), headers)
+        address = self._proxies.client(client[0], forwarded_for(scope["headers"])) if client else EXEMPT
+        scope["fanbell.address"] = address
+        if self._per_address is not None and address != EXEMPT:
+            _limit(self._per_address.take(address, now_s), headers)
         if scope["path"] in PUBLIC:
             scope["fanbell.caller"] = ANYBODY
+            return True
+        if "authorization" not in told and shows_ticket(scope):
+            scope["fanbell.caller"] = NOBODY
             return True
         try:
             caller = await self._auth.caller(told.get("authorization"))
@@ -172,6 +187,12 @@ def single_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     """The values of X-Forwarded-For, in order."""
     return [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+
+
+def shows_ticket(scope: Scope) -> bool:
+    """Whether a stream is asked for with a ticket, where a token would be too."""
+    query: bytes = scope["query_string"]
+    return b"ticket=" in query and STREAM.fullmatch(scope["path"]) is not None
 
 
 def raw_path(scope: Scope) -> str:

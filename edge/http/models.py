@@ -199,6 +199,8 @@ MODELS: Final[dict[str, Schema]] = {
     "Status": _all({"status": _TEXT}),
     "Ready": _all({"status": {"enum": ["ready", "not ready"]}, "why": _TEXT}),
     "EdgePlace": _all({"url": _TEXT, "port": _WHOLE}),
+    "NewTicket": _object({"user": ID}, closed=True),
+    "Ticket": _all({"ticket": _TEXT, "expires_in_s": _WHOLE, "user": ID}),
     "Stats": {"type": "object"},
     "RulesSource": _object(
         {"source": {"type": "string", "description": "The text of a TOML file."}}, "source", closed=True

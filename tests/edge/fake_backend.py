@@ -6,6 +6,7 @@ from msgspec import json as msgspec_json
 
 from fanbell.edge.backend import Accepted, Conflict, Letter, Listener, Places, Trace
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.projections.rows import Counts, Query
 from fanbell.projections.store import Profile
 from fanbell.schemas.records import Activity, Change, Preference, Told
@@ -60,6 +61,7 @@ class FakeBackend:
     def __init__(self) -> None:
         self.rules: Rules = parse_rules(default_source(), 1)
         self.store = FakeStore()
+        self.tickets = MemoryTickets()
         self.published: dict[str, Activity] = {}
         self.changes: list[Change] = []
         self.letters: list[Letter] = []

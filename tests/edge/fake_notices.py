@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fanbell.edge.backend import Listener
+from fanbell.edge.backend import Listener, Places
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import encode_body
@@ -33,6 +34,7 @@ class FakeNotices:
         self.partitions = partitions
         self.rules = parse_rules(default_source(), 1)
         self.store = MemoryStore(keep)
+        self.tickets = MemoryTickets()
         self.log: list[list[tuple[int, Told]]] = [[] for _ in range(partitions)]
         self.changes: list[Change] = []
         self.fails: Exception | None = None
@@ -100,13 +102,23 @@ class FakeNotices:
         """Forget to tell listeners what they have not been told."""
         self._told = [len(records) for records in self.log]
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change]) -> Places:
         if self.fails:
             raise self.fails
         self.changes += changes
         for change in changes:
             if change.kind == "mark":
                 await self.mark(change.user, change.verb or "", change.seqs, change.up_to)
+        return {}
+
+    async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
+        return True
+
+    def stats(self) -> dict[str, object]:
+        return {"reads": self.reads}
+
+    def ready(self) -> tuple[bool, str]:
+        return True, ""
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)

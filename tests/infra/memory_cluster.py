@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.infra.cluster import Clustered
 from fanbell.infra.settings import Settings
 from fanbell.projections.projector import Projector
@@ -150,7 +151,7 @@ class MemoryCluster:
         self.backends: list[Clustered] = []
 
     async def another(self) -> Clustered:
-        backend = Clustered(Settings(inbox_keep=1_000), self.log, self.store)
+        backend = Clustered(Settings(inbox_keep=1_000), self.log, self.store, MemoryTickets())
         await backend.start()
         self.backends.append(backend)
         return backend

@@ -10,6 +10,7 @@ import pytest
 from fanbell.edge import hub as hub_module
 from fanbell.edge.backend import Conflict, Trace, Unavailable
 from fanbell.edge.hub import Hub
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.infra import cluster as module
 from fanbell.infra.cluster import Clustered, Discontinued
 from fanbell.infra.settings import Settings
@@ -214,7 +215,7 @@ async def test_what_is_done_with_is_shown_only_once_it_is_heard(
     cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That the workers are done with a change is not enough where this process does not hear what came of it yet."""
-    deaf = Clustered(Settings(), cluster.log, cluster.store)
+    deaf = Clustered(Settings(), cluster.log, cluster.store, MemoryTickets())
     monkeypatch.setattr(deaf, "_hear", lambda *_: None)
     await deaf.start()
     cluster.backends.append(deaf)
@@ -279,7 +280,7 @@ async def test_far_behind_is_not_ready_and_says_where(
     await cluster.workers.fold()
     await until(lambda: cluster.backend.ready() == (True, ""))
     settings = Settings(inbox_keep=1_000, ready_lag_max=1)
-    late = Clustered(settings, cluster.log, cluster.store)
+    late = Clustered(settings, cluster.log, cluster.store, MemoryTickets())
     monkeypatch.setattr(late, "_hear", lambda *_: None)  # what comes is read, and not taken
     await late.start()
     try:
@@ -379,7 +380,7 @@ async def test_what_a_registry_did_not_know_is_retried_where_it_stood(cluster: M
 
 async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:
     """Publishers are asked to come back while the stages are too far behind."""
-    backend = Clustered(Settings(backlog_max=3), cluster.log, cluster.store)
+    backend = Clustered(Settings(backlog_max=3), cluster.log, cluster.store, MemoryTickets())
     await backend.start()
     cluster.backends.append(backend)
     await backend.publish([post(f"a{i}") for i in range(10)])
