@@ -44,7 +44,15 @@ log = structlog.get_logger("fanbell.edge")
 class Hub:
     """All feeds. Lives on one event loop; nothing here blocks it."""
 
-    def __init__(self, backend: Backend, inbox: Inbox, keep: int, keep_age_ms: int | None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        inbox: Inbox,
+        keep: int,
+        keep_age_ms: int | None,
+        counted: Callable[[str, int, int], None] = lambda user, partition, sessions: None,
+    ) -> None:
+        """`counted` is told when the number of a user's sessions has changed: who, of which partition, how many."""
         self.backend = backend
         self.inbox = inbox
         self.partitions = [Partition(index) for index in range(backend.partitions)]
@@ -52,6 +60,7 @@ class Hub:
         self.names = Names(backend.store)
         self._keep = keep
         self._keep_age_ms = keep_age_ms
+        self._counted = counted
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
         self.gaps = 0
@@ -104,11 +113,13 @@ class Hub:
             feed = self._feeds[user] = Feed(user, self.partition_of(user))
             feed.ready = self._task(self._fill(feed))
         feed.links.append(link)
+        self._counted(user, feed.partition.index, len(feed.links))
         return feed
 
     def leave(self, feed: Feed, link: Link) -> None:
         if link in feed.links:
             feed.links.remove(link)
+            self._counted(feed.user, feed.partition.index, len(feed.links))
         if not feed.links and self._feeds.get(feed.user) is feed:
             del self._feeds[feed.user]
 

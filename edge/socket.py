@@ -30,6 +30,8 @@ from fanbell.edge.frames import Connect, Malformed, Marks, UnknownType, parse
 from fanbell.edge.hub import Hub
 from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic
 from fanbell.edge.origins import Hosts, Origins
+from fanbell.edge.presence import LEASE_MS
+from fanbell.edge.roll_call import RollCall
 from fanbell.edge.session import Admit, Admitted, Mark, Output
 from fanbell.edge.start import start
 from fanbell.projections.store import StoreFailed
@@ -92,12 +94,16 @@ def sockets_allowed(files: int, asked: int) -> int:
 class Edge:
     """The server. One per process; `start` once, `stop` once."""
 
-    def __init__(self, backend: Backend, inbox: Inbox, settings: EdgeSettings, auth: Auth) -> None:
+    def __init__(
+        self, backend: Backend, inbox: Inbox, settings: EdgeSettings, auth: Auth, lease_ms: int = LEASE_MS
+    ) -> None:
+        """`lease_ms`: how long who is here still shows after this process has died."""
         keep_age_ms = settings.inbox_keep_days * 86_400_000 or None
         self._backend = backend
         self._settings = settings
         self._auth = auth
-        self._hub = Hub(backend, inbox, settings.inbox_keep, keep_age_ms)
+        self._roll_call = RollCall(backend, lease_ms)
+        self._hub = Hub(backend, inbox, settings.inbox_keep, keep_age_ms, self._roll_call.count)
         self._pacer = Pacer()
         self._traffic = Traffic()
         self._server: Server | None = None
@@ -130,6 +136,7 @@ class Edge:
             write_limit=WRITE_BUFFER_BYTES,
             backlog=BACKLOG,
         )
+        self._roll_call.start()
         log.info("edge listens", host=host, port=self.port, sockets_max=self._sockets_max)
 
     @property
@@ -151,6 +158,7 @@ class Edge:
                     link.abort()
                 await self._server.wait_closed()
         self._pacer.close()
+        await self._roll_call.stop()
         await self._hub.close()
         log.info("edge stopped", frames_sent=self._traffic.frames_sent)
 
@@ -268,6 +276,7 @@ class Edge:
     async def _mark(self, link: SocketLink, marks: Marks) -> None:
         """Put marks into the log. Answers only if the client gave a ref, and then only once they are durable."""
         assert link.feed is not None
+        self._roll_call.active(link.feed.user, link.feed.partition.index)
         answer: dict[str, Any]
         try:
             change = await self._change_of(link.feed.user, marks)

@@ -11,21 +11,23 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
+from fanbell.edge.presence import Here
+from fanbell.infra.heard_presence import FollowedLog, HeardPresence
 from fanbell.infra.letters import Letters
 from fanbell.infra.settings import Settings
 from fanbell.projections.live import Live
 from fanbell.projections.store import Store, StoreFailed
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode
-from fanbell.schemas.records import Activity, Change, Told
-from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, ROUTED
+from fanbell.schemas.records import Activity, Change, Presence, Told
+from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, PRESENCE, ROUTED
 from fanbell.streams.core.hashes import RecentIds, hash64
 from fanbell.streams.core.kinds import Rules as KindRules
-from fanbell.streams.log import Log, LogFailed, Record
+from fanbell.streams.log import Entry, LogFailed, Record
 from fanbell.streams.publish import Batches, batches_of_activities, batches_of_changes
 from fanbell.streams.rules import RulesKeeper
 
@@ -43,24 +45,6 @@ STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.forward", CHANGES), (F
 """Group and topic of each stage: how far it has come is what it committed."""
 
 
-class Tail(Protocol):
-    """A topic that is followed."""
-
-    async def getmany(self) -> Mapping[int, Sequence[Record]]:
-        """What partitions gained, in order; waits until there is something. Raises LogFailed."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-class FollowedLog(Log, Protocol):
-    """A log that can be followed."""
-
-    async def tail(self, topic: str, positions: Mapping[int, int]) -> Tail:
-        """Follow partitions of `topic`, each from its offset on. Raises LogFailed."""
-        ...
-
-
 class Discontinued(Exception):
     """`notices` does not go on where the store stands: it was cut, trimmed too far, or replaced."""
 
@@ -68,12 +52,16 @@ class Discontinued(Exception):
 class Clustered:
     """Make it, `start` it on an event loop, `stop` it. `failed` is set when it cannot go on."""
 
-    def __init__(self, settings: Settings, log: FollowedLog, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, log: FollowedLog, store: Store, *, hears_presence: bool = True
+    ) -> None:
+        """`hears_presence`: whether `presence` may be asked, which costs the reading of all that edges say."""
         age_ms = settings.inbox_keep_days * 86_400_000 or None
         self._settings, self._log, self._stored = settings, log, store
         self._live = Live(store, log.partitions, settings.inbox_keep, age_ms)
         self._keeper = RulesKeeper(log)
         self._letters = Letters(log)
+        self._presence = HeardPresence(log) if hears_presence else None
         self._rules: KindRules | None = None
         self._listeners: list[Listener] = []
         self._recent = RecentIds(RECENT_IDS)
@@ -105,6 +93,8 @@ class Clustered:
         for partition in range(self.partitions):
             await self._stand(partition, positions.get(partition, -1))
         await self._letters.learn()
+        if self._presence is not None:
+            await self._presence.open()
         self._trouble = ""
         self._tasks = [self._task(work) for work in self._work()]
         logger.info("opened", partitions=self.partitions, epoch=self.epoch, rules=self._rules.version)
@@ -135,6 +125,9 @@ class Clustered:
         yield self._look()
         yield self._measure()
         yield self._ask_done()
+        if self._presence is not None:
+            yield self._presence.follow()
+            yield self._presence.tidy()
 
     def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -421,6 +414,7 @@ class Clustered:
             "rules_version": self._rules.version if self._rules else 0,
             "uptime_s": round(time.time() - self._started, 3),
             "partitions": self.partitions,
+            **({"presence": self._presence.stats()} if self._presence is not None else {}),
         }
 
     def ready(self) -> tuple[bool, str]:
@@ -440,6 +434,16 @@ class Clustered:
         end = self._live.offset(partition)
         records = await self._log.read(NOTICES, partition, offset, at_most)
         return [(record.offset, decode(record.value)) for record in records if record.offset <= end]
+
+    def presence(self, user: str) -> Here | None:
+        if self._presence is None:
+            raise Unavailable("this process does not hear who is connected; ask an API")
+        return self._presence.of(user)
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        with _unavailable_where_failed():
+            entries = [Entry(encode(record), record.time_ms) for record in said]
+            await self._log.append(PRESENCE, partition, entries)
 
 
 @contextmanager

@@ -62,13 +62,15 @@ def is_away(error: Exception) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, patience: Patience | None = None) -> AsyncIterator[up.Opened]:
+async def opened(
+    settings: Settings, patience: Patience | None = None, hears_presence: bool = True
+) -> AsyncIterator[up.Opened]:
     """The backend of an API or an edge. Raises what `clients` and `Clustered.start` do."""
     patience = patience or Patience()
     async with clients(settings, patience) as (log, _, store):
 
         async def started() -> Clustered:
-            made = Clustered(settings, log, store)
+            made = Clustered(settings, log, store, hears_presence=hears_presence)
             await made.start()
             return made
 
@@ -88,5 +90,6 @@ def serve(settings: Settings, json: bool, parts: up.Parts) -> int:
         up.say(live, json, more, where)
 
     stop = asyncio.Event()
-    patient = partial(opened, patience=Patience(settings.start_wait_s, stop))
+    patience = Patience(settings.start_wait_s, stop)
+    patient = partial(opened, patience=patience, hears_presence=parts.api)
     return up.serve(settings, json, started, opened=patient, parts=parts, refusals=REFUSALS, stop=stop)

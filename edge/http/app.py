@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fanbell import __version__
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
-from fanbell.edge.http import activities, dead, notifications, operate, wishes
+from fanbell.edge.http import activities, dead, notifications, operate, presence, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
 from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
@@ -19,6 +19,7 @@ CALLS: Final[tuple[Call, ...]] = (
     *activities.CALLS,
     *notifications.CALLS,
     *wishes.CALLS,
+    *presence.CALLS,
     *operate.CALLS,
     *dead.CALLS,
 )
