@@ -1,11 +1,11 @@
 """Who is connected: the fold of what edges say, against a plain model of it and as facts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from fanbell.edge import presence as module
 from fanbell.edge.attendance import Attendance
@@ -216,15 +216,10 @@ def test_users_are_found_in_their_partitions() -> None:
     assert rolls.stats(NOW_MS)["edges"] == 0
 
 
-EDGES = st.integers(0, 1)
-USERS = st.sampled_from(["ana", "ben"])
-
-
-class Presences(RuleBasedStateMachine):
+class Edges:
     """Edges that live, die and start again; a reader of what they say, late, repeated, of one edge before another."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.now_ms = NOW_MS
         self.roll = Roll(1_000)
         self.names = ["e0", "e1"]
@@ -233,62 +228,41 @@ class Presences(RuleBasedStateMachine):
         self.taken: dict[str, list[Presence]] = {}
         self.made = 2
 
-    @rule(edge=EDGES, users=st.dictionaries(USERS, st.integers(0, 2)), arrives=st.booleans())
-    def count(self, edge: int, users: dict[str, int], arrives: bool) -> None:
-        """People come and go, and the edge says so."""
-        for user, devices in users.items():
-            self.edges[edge].count(user, devices, self.now_ms)
+    def count(self, edge: int, user: str, devices: int, arrives: bool) -> None:
+        """Somebody comes or goes, and the edge says so; behind what is on its way, and perhaps it all arrives."""
+        self.edges[edge].count(user, devices, self.now_ms)
         self._say(edge, self.edges[edge].due(self.now_ms), arrives)
 
-    def _say(self, edge: int, records: list[Presence], arrives: bool) -> None:
-        """Put it on its way, behind what is; perhaps it all arrives."""
-        name = self.names[edge]
-        self.on_the_way.setdefault(name, []).extend(records)
-        if arrives:
-            self._deliver(name)
-
-    @rule(edge=EDGES, user=USERS, ms=st.integers(0, LEASE_MS), arrives=st.booleans())
-    def act(self, edge: int, user: str, ms: int, arrives: bool) -> None:
-        """Somebody does something, perhaps much later."""
-        self.wait(ms)
+    def act(self, edge: int, user: str, arrives: bool) -> None:
+        """Somebody does something."""
         self.edges[edge].active(user, self.now_ms)
         self._say(edge, self.edges[edge].due(self.now_ms), arrives)
 
-    @rule(edge=EDGES)
     def lose(self, edge: int) -> None:
         """What is said now never arrives, and the edge knows that it may not have."""
         if self.edges[edge].due(self.now_ms):
             self.edges[edge].lost(self.now_ms)
 
-    @rule(edge=EDGES)
     def die(self, edge: int) -> None:
         """By kill -9; another process comes in its place."""
         self.names[edge] = f"e{self.made}"
         self.made += 1
         self.edges[edge] = Attendance(self.names[edge])
 
-    @rule(edge=EDGES)
     def start_again(self, edge: int) -> None:
         """Under its old name."""
         self.now_ms += 1
         self.edges[edge] = Attendance(self.names[edge])
 
-    @rule(edge=EDGES, arrives=st.booleans())
     def end(self, edge: int, arrives: bool) -> None:
+        """In good order."""
         self._say(edge, self.edges[edge].farewell(self.now_ms), arrives)
 
-    def _deliver(self, name: str) -> None:
-        for record in self.on_the_way.pop(name, ()):
-            assert self.roll.take(record)
-            self.taken.setdefault(name, []).append(record)
+    def repeat(self, number: int) -> None:
+        """Something that was taken comes again."""
+        if records := [record for taken in self.taken.values() for record in taken]:
+            assert not self.roll.take(records[number % len(records)])
 
-    @rule(data=st.data())
-    def repeat(self, data: st.DataObject) -> None:
-        records = [record for taken in self.taken.values() for record in taken]
-        if records:
-            assert not self.roll.take(data.draw(st.sampled_from(records)))
-
-    @rule(ms=st.integers(1, 2 * LEASE_MS))
     def wait(self, ms: int) -> None:
         """What is on its way arrives within a lease."""
         old = [records[0].time_ms for records in self.on_the_way.values() if records]
@@ -296,19 +270,20 @@ class Presences(RuleBasedStateMachine):
             for name in list(self.on_the_way):
                 self._deliver(name)
         self.now_ms += ms
-
-    @rule()
-    def expire(self) -> None:
         self.roll.expire(self.now_ms)
 
-    @invariant()
-    def answers_are_the_models(self) -> None:
-        expected = {user: self._expected(user) for user in ("ana", "ben")}
+    def _say(self, edge: int, records: list[Presence], arrives: bool) -> None:
+        name = self.names[edge]
+        self.on_the_way.setdefault(name, []).extend(records)
+        if arrives:
+            self._deliver(name)
 
-        assert {user: self.roll.of(user, self.now_ms) for user in expected} == expected
-        assert self.roll.online(self.now_ms) == sum(here is not None for here in expected.values())
+    def _deliver(self, name: str) -> None:
+        for record in self.on_the_way.pop(name, ()):
+            assert self.roll.take(record)
+            self.taken.setdefault(name, []).append(record)
 
-    def _expected(self, user: str) -> Here | None:
+    def expected(self, user: str) -> Here | None:
         """What the taken records say in plain words: of each edge the last life; there, the last word on the user."""
         found: list[Present] = []
         for records in self.taken.values():
@@ -329,8 +304,31 @@ class Presences(RuleBasedStateMachine):
         )
 
 
-Presences.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
-TestPresences = Presences.TestCase
+USERS = ("ana", "ben")
+_EDGE, _USER, _YES = st.integers(0, 1), st.sampled_from(USERS), st.sampled_from([True, True, True, False])
+STEPS = st.one_of(
+    st.tuples(st.just("count"), _EDGE, _USER, st.sampled_from([1, 2, 0]), _YES),
+    st.tuples(st.just("act"), _EDGE, _USER, _YES),
+    st.tuples(st.just("lose"), _EDGE),
+    st.tuples(st.sampled_from(["die", "start_again"]), _EDGE),
+    st.tuples(st.just("end"), _EDGE, _YES),
+    st.tuples(st.just("repeat"), st.integers(0, 99)),
+    st.tuples(st.just("wait"), st.integers(1, 2 * LEASE_MS)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=st.lists(STEPS, min_size=20, max_size=40))
+def test_who_is_here_is_who_was_stated_and_not_taken_back(steps: list[tuple[Any, ...]]) -> None:
+    """
+    Whatever edges go through and in whatever order their words arrive, answers and counts are those of a plain model.
+    """
+    edges = Edges()
+    for name, *given_ in steps:
+        getattr(edges, name)(*given_)
+        expected = {user: edges.expected(user) for user in USERS}
+        assert {user: edges.roll.of(user, edges.now_ms) for user in USERS} == expected, name
+        assert edges.roll.online(edges.now_ms) == sum(here is not None for here in expected.values())
 
 
 def test_who_begins_to_read_late_knows_everybody() -> None:
