@@ -118,6 +118,20 @@ class Backend(Protocol):
         """Call `listener` with what `notices` carries from now on; returns how to stop that."""
         ...
 
+    @property
+    def on_demand(self) -> bool:
+        """Whether a partition is heard of only once it is followed; else all always are."""
+        ...
+
+    async def follow(self, partition: int) -> None:
+        """Have listeners told of a partition, and the store be right for its users, from now on; those at once too who
+        listen while it is caught up. Raises StoreFailed, LogFailed."""
+        ...
+
+    def unfollow(self, partition: int) -> None:
+        """Hear of a partition no longer; what the store says of its users may be behind."""
+        ...
+
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         """Up to `at_most` records of `notices` from `offset` on, as far as projected."""
         ...

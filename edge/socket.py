@@ -36,6 +36,7 @@ from fanbell.edge.session import Admit, Admitted, Mark, Output
 from fanbell.edge.start import start
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Change
+from fanbell.streams.log import LogFailed
 
 CONNECT_S: Final = 10.0  # from the handshake to the connect frame; a slow phone needs one or two
 STRANGERS_MAX: Final = (
@@ -263,12 +264,13 @@ class Edge:
         self._strangers -= 1
         link.ends_in(_left_s(connect.token) if self._auth.required else float("inf"), "token_expired")
         try:
+            await self._hub.opened(connect.user)
             link.locale = await self._hub.locale_of(connect.user, connect.locale)
             link.feed = self._hub.join(connect.user, link)
             link.give(Admitted())
             link.give(await start(self._hub, link.feed, connect.cursor, link.locale))
             link.watch_expiry(int(time.time() * 1000))
-        except StoreFailed as error:
+        except (StoreFailed, LogFailed) as error:
             log.error("a session cannot start", error=str(error))
             link.end("unavailable")
         return None

@@ -63,14 +63,15 @@ def is_away(error: Exception) -> bool:
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, patience: Patience | None = None, hears_presence: bool = True
+    settings: Settings, patience: Patience | None = None, parts: up.Parts = up.BOTH
 ) -> AsyncIterator[up.Opened]:
     """The backend of an API or an edge. Raises what `clients` and `Clustered.start` do."""
     patience = patience or Patience()
     async with clients(settings, patience) as (log, _, store):
 
         async def started() -> Clustered:
-            made = Clustered(settings, log, store, hears_presence=hears_presence)
+            # An API answers for everybody, and about everybody; an edge for those who are connected to it.
+            made = Clustered(settings, log, store, hears_presence=parts.api, on_demand=not parts.api)
             await made.start()
             return made
 
@@ -91,5 +92,5 @@ def serve(settings: Settings, json: bool, parts: up.Parts) -> int:
 
     stop = asyncio.Event()
     patience = Patience(settings.start_wait_s, stop)
-    patient = partial(opened, patience=patience, hears_presence=parts.api)
+    patient = partial(opened, patience=patience, parts=parts)
     return up.serve(settings, json, started, opened=patient, parts=parts, refusals=REFUSALS, stop=stop)

@@ -518,6 +518,16 @@ class Embedded:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    @property
+    def on_demand(self) -> bool:
+        return False
+
+    async def follow(self, partition: int) -> None:
+        """All are followed."""
+
+    def unfollow(self, partition: int) -> None:
+        """All are followed."""
+
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         records = await self._look(NOTICES, partition, offset, at_most)
         return [(record.offset, decode(record.value)) for record in records]

@@ -32,6 +32,14 @@ class Tail(Protocol):
         """What partitions gained, in order; waits until there is something. Raises LogFailed."""
         ...
 
+    def add(self, partition: int, offset: int) -> None:
+        """Follow a partition too, from `offset` on."""
+        ...
+
+    def remove(self, partition: int) -> None:
+        """Hand over nothing of a partition any more."""
+        ...
+
     async def close(self) -> None: ...
 
 

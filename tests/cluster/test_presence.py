@@ -62,7 +62,7 @@ def test_users_of_an_edge_that_is_killed_go_when_its_lease_ends(made: Installati
             killed = time.monotonic()
             await asyncio.gather(comes_to(client, "ben", 0), comes_to(client, "ana", 1))
             # A word that was on its way when the edge died counts from when it was said.
-            assert time.monotonic() - killed < LEASE_MS / 1_000 + 2
+            assert time.monotonic() - killed < 3 * LEASE_MS / 1_000
             assert (await client.get("/v1/stats")).json()["presence"] | {"repeats": 0} == {
                 "users": 1, "edges": 1, "repeats": 0, "holes": 0, "dropped": 0, "strange": 0,
             }  # fmt: skip

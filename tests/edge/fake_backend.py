@@ -128,6 +128,14 @@ class FakeBackend:
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         return []
 
+    on_demand = False
+
+    async def follow(self, partition: int) -> None:
+        pass
+
+    def unfollow(self, partition: int) -> None:
+        pass
+
     def presence(self, user: str) -> Here | None:
         return self.here.get(user)
 

@@ -111,6 +111,14 @@ class FakeNotices:
                 await self.mark(change.user, change.verb or "", change.seqs, change.up_to)
         return {}
 
+    on_demand = False
+
+    async def follow(self, partition: int) -> None:
+        pass
+
+    def unfollow(self, partition: int) -> None:
+        pass
+
     async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
         if self.mute:
             raise self.mute
