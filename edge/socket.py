@@ -32,9 +32,12 @@ from fanbell.edge.frames import Connect, Malformed, Marks, Token, UnknownType, p
 from fanbell.edge.hub import Hub
 from fanbell.edge.limits import Bucket
 from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic, Wire, connections_of
+from fanbell.edge.presence import LEASE_MS
+from fanbell.edge.roll_call import RollCall
 from fanbell.edge.session import Admit, Admitted, Mark, Output, Renew
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Change
+from fanbell.streams.log import LogFailed
 
 FILES_KEPT: Final = 256  # open files that are not sockets of ours: databases, snapshots, HTTP
 SOCKETS_OVER: Final = (
@@ -94,13 +97,16 @@ def sockets_allowed(files: int, asked: int) -> int:
 class Edge:
     """The server. One per process; `start` once, `stop` once."""
 
-    def __init__(self, backend: Backend, inbox: Inbox, settings: EdgeSettings, auth: Auth) -> None:
-        """Raises BadProxy."""
+    def __init__(
+        self, backend: Backend, inbox: Inbox, settings: EdgeSettings, auth: Auth, lease_ms: int = LEASE_MS
+    ) -> None:
+        """`lease_ms`: how long who is here still shows after this process has died. Raises BadProxy."""
         keep_age_ms = settings.inbox_keep_days * 86_400_000 or None
         self._backend = backend
         self._settings = settings
         self._auth = auth
-        self._hub = Hub(backend, inbox, settings.inbox_keep, keep_age_ms)
+        self._roll_call = RollCall(backend, lease_ms)
+        self._hub = Hub(backend, inbox, settings.inbox_keep, keep_age_ms, self._roll_call.count)
         self._pacer = Pacer()
         self._traffic = Traffic()
         self._server: Server | None = None
@@ -139,6 +145,7 @@ class Edge:
             ssl=tls,
             ssl_handshake_timeout=timeout_s if tls is not None else None,
         )
+        self._roll_call.start()
         log.info("edge listens", host=host, port=self.port, sockets_max=self._sockets_max)
 
     @property
@@ -175,6 +182,7 @@ class Edge:
                     link.abort()
                 await self._server.wait_closed()
         self._pacer.close()
+        await self._roll_call.stop()
         await self._hub.close()
         log.info("edge stopped", frames_sent=self._traffic.frames_sent)
 
@@ -270,6 +278,10 @@ class Edge:
 
         Raises StoreFailed.
         """
+        try:
+            await self._hub.opened(user)
+        except LogFailed as error:
+            raise StoreFailed(str(error)) from error
         link.locale = await self._hub.locale_of(user, locale)
         if link.session.state != "waiting":
             return False
@@ -357,6 +369,7 @@ class Edge:
     async def _mark(self, link: SocketLink, marks: Marks) -> None:
         """Put marks into the log. Answers only if the client gave a ref, and then only once they are durable."""
         assert link.feed is not None
+        self._roll_call.active(link.feed.user, link.feed.partition.index)
         answer: dict[str, Any]
         try:
             change = await self._change_of(link.feed.user, marks)

@@ -36,6 +36,8 @@ PURE: Final = (
     "edge.session",
     "edge.mailbox",
     "edge.ring",
+    "edge.presence",
+    "edge.attendance",
 )
 """No clock, no randomness, no input or output: what they do follows from what they are given."""
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fanbell import __version__
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
-from fanbell.edge.http import activities, dead, notifications, operate, stream, tickets, wishes
+from fanbell.edge.http import activities, dead, notifications, operate, presence, stream, tickets, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
 from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
@@ -22,6 +22,7 @@ CALLS: Final[tuple[Call, ...]] = (
     *wishes.CALLS,
     *stream.CALLS,
     *tickets.CALLS,
+    *presence.CALLS,
     *operate.CALLS,
     *dead.CALLS,
 )
