@@ -1,13 +1,14 @@
 """What this client reads out of a cursor: of two rows of one log, which stands above the other.
 
-To people's programs a cursor is opaque. This client ships with the edge that makes them: nine bytes, which grow with
-the place, then the log's name, all as base64url.
+To people's programs a cursor is opaque. This client ships with the edge that makes them: one byte for the form, eight
+that grow with the place, then the log's name, all as base64url.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final, NamedTuple
 
 _HEAD_CHARS: Final = 12  # nine bytes
+_FORM: Final = 1
 
 
 class Place(NamedTuple):
@@ -29,7 +30,7 @@ def place_of(cursor: str | None) -> Place:
         head = urlsafe_b64decode(cursor[:_HEAD_CHARS])
     except ValueError:
         return NOWHERE
-    return Place(cursor[_HEAD_CHARS:], int.from_bytes(head))
+    return Place(cursor[_HEAD_CHARS:], int.from_bytes(head[1:])) if head[:1] == bytes((_FORM,)) else NOWHERE
 
 
 def log_of(epoch: str) -> str:
