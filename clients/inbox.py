@@ -26,7 +26,7 @@ from fanbell.clients.tokens import AWAY, GetToken, Identity
 NEWS_MAX: Final = 10_000  # notifications nobody has asked for yet: some 10 MB; an inbox holds a few hundred
 FRAMES_MAX: Final = 256  # for each reader of `frames`
 MARKS_WAIT_S: Final = 60.0  # a person who marked something in a tunnel is out of it by then
-MARKS_APART_S: Final = 0.02  # the edge bounds how many frames a second a client may send
+MARKS_APART_S: Final = 0.025  # the edge takes 50 frames a second from a client for long
 Ids = Iterable[str] | Literal["all"]
 
 
