@@ -10,6 +10,7 @@ which asks to resume once its mailbox is full: nothing grows without bound, and 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -27,6 +28,7 @@ NEWS_MAX: Final = 10_000  # notifications nobody has asked for yet: some 10 MB; 
 FRAMES_MAX: Final = 256  # for each reader of `frames`
 MARKS_WAIT_S: Final = 60.0  # a person who marked something in a tunnel is out of it by then
 MARKS_APART_S: Final = 0.025  # the edge takes 50 frames a second from a client for long
+log = logging.getLogger("fanbell.clients")
 Ids = Iterable[str] | Literal["all"]
 
 
@@ -69,7 +71,9 @@ class Inbox:
         ping_every_s: float,
         silence_s: float,
     ) -> None:
+        self._address = address
         self._identity = identity
+        self._locale = locale
         self._marks_wait_s = marks_wait_s
         self._state = State(cursor)
         self._status: Status = "connecting"
@@ -219,6 +223,8 @@ class Inbox:
 
     async def _take(self, frame: Mapping[str, Any]) -> None:
         before = self._state.cursor
+        if frame["type"] == "page":
+            frame = await self._whole(frame)
         self._news += [(item, before) for item in self._state.hear(frame)]
         match frame["type"]:
             case "hello":
@@ -237,6 +243,18 @@ class Inbox:
             await self.changed()
         while len(self._news) > NEWS_MAX:
             self._news.popleft()  # nobody iterates: they are in `items`
+
+    async def _whole(self, page: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A fresh page, and what is new below it, as far as the API gives that."""
+        while self._state.lacks(page):
+            more = await self._address.older(
+                self.user or "", self._identity.token, page["next"], self._locale
+            )
+            if more is None:
+                log.warning("what is new below a fresh page is not given out: the API does not give it")
+                break
+            page = {**page, "items": [*page["items"], *more["items"]], "next": more["next"]}
+        return page
 
     def _on_status(self, status: Status) -> None:
         if status == "offline":

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from random import random
 from ssl import SSLCertVerificationError, SSLContext
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -28,6 +29,7 @@ OPEN_TIMEOUT_S: Final = 10.0  # an address that does not answer by then is tried
 CLOSE_TIMEOUT_S: Final = 1.0  # for the edge's goodbye; a dead line has none
 PING_EVERY_S: Final = 20.0  # below the minute after which home routers forget a silent connection
 SILENCE_S: Final = 10.0  # … after a ping: the edge answers in a millisecond, a phone's bad line in seconds
+OLDER_ROWS: Final = 100  # of a page from the API
 NOT_YET: Final = frozenset({408, 429})  # and 5xx: what a server or a proxy answers when there is no room now
 NEW_TOKEN: Final = frozenset(BY_NAME[name].code for name in ("unauthorized", "token_expired"))
 _encode = msgspec.json.Encoder().encode
@@ -51,9 +53,7 @@ class Address:
     async def ask(self) -> str:
         """The edge's address. Raises httpx.TransportError, Refused, Silent."""
         if self._edge is None:
-            async with httpx.AsyncClient(
-                trust_env=False, timeout=OPEN_TIMEOUT_S, verify=self.ssl or True
-            ) as http:
+            async with self._http() as http:
                 answer = await http.get(f"{self._api}/v1/edge")
             if _may_change(answer.status_code):
                 raise Silent
@@ -64,6 +64,25 @@ class Address:
             except (ValueError, LookupError, TypeError):
                 raise Refused(None, "what answers at the API's address is not a Fanbell") from None
         return self._edge
+
+    async def older(
+        self, user: str, token: str | None, before: str, locale: str | None
+    ) -> dict[str, Any] | None:
+        """The page of the inbox below the cursor `before`; None if the API is not known, or does not give it."""
+        if self._api is None:
+            return None
+        given = {"before": before, "limit": str(OLDER_ROWS), **({"locale": locale} if locale else {})}
+        path = f"{self._api}/v1/users/{quote(user, safe='').replace('.', '%2E')}/notifications"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            async with self._http() as http:
+                answer = await http.get(path, params=given, headers=headers)
+            return answer.json() if answer.status_code == 200 else None
+        except (httpx.TransportError, ValueError):
+            return None
+
+    def _http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(trust_env=False, timeout=OPEN_TIMEOUT_S, verify=self.ssl or True)
 
     def forget(self) -> None:
         """It is not there: ask again."""

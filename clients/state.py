@@ -89,6 +89,14 @@ class State:
             return []  # the first page, or the first after a cursor of another log
         return [item for item in reversed(items) if not _is_at_hand(item, before, told.log == at.log)]
 
+    def lacks(self, page: Frame) -> bool:
+        """Whether there may be news below the last row of a fresh page."""
+        items = page["items"]
+        if not items or not page.get("next") or len(items) >= self._keep:
+            return False
+        last = place_of(items[-1]["cursor"])
+        return last.log == self._told.log and last.seq > self._told.seq + 1
+
     def _notification(self, item: Item) -> list[Item]:
         place = place_of(item["cursor"])
         self._put(item)

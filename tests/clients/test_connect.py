@@ -16,6 +16,7 @@ import fanbell
 from fanbell.clients import inbox as inbox_module
 from fanbell.clients.errors import Closed, MarkLate, MarkRefused, Refused
 from fanbell.clients.inbox import Inbox
+from fanbell.edge import start as start_module
 from fanbell.edge.auth import make_token
 from fanbell.edge.backend import Busy
 from fanbell.infra.settings import Settings
@@ -84,6 +85,26 @@ async def test_the_api_says_where_the_edge_is(tmp_path: Path) -> None:
             await server.backend.publish([Activity("f1", "follow", "ben", "ana")])
             assert await news(inbox, 1) == ["f1"]
             assert inbox.user == "ana"
+
+
+async def test_a_long_absence_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who missed more than a fresh page shows is given the rest from the API, in order.
+    """
+    monkeypatch.setattr(start_module, "FRAMES_MAX", 2)
+    settings = replace(Settings(), data=str(tmp_path), port=0, edge_port=0)
+    async with up(settings) as server, asyncio.timeout(PATIENCE_S):
+        await server.backend.publish([Activity("f", "follow", "ana", "ben")])
+        async with fanbell.connect(server.http, user="ana") as inbox:
+            await server.backend.publish([Activity("n", "post", "ben", "n")])
+            told, cursor = await news(inbox, 1), inbox.cursor
+        posts = [f"n{number}" for number in range(180)]
+        await server.backend.publish([Activity(id_, "post", "ben", id_) for id_ in posts])
+        await server.backend.settle(PATIENCE_S)
+        async with fanbell.connect(server.http, user="ana", cursor=cursor) as inbox:
+            told += await news(inbox, 180)
+
+    assert told == ["n", *posts]
 
 
 async def test_each_once_across_restarts() -> None:

@@ -8,7 +8,7 @@ ARGS="tests/clients/test_faults.py"` runs that many.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from fanbell.clients.cursors import place_of
 from fanbell.clients.errors import MarkFailed
 from fanbell.clients.inbox import Inbox
 from fanbell.clients.marks import SETS
+from fanbell.clients.state import State
 from fanbell.infra import up as up_module
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import Running
@@ -194,6 +195,28 @@ async def history(http: httpx.AsyncClient, site: Site, devices: dict[str, Device
         answers[0]["items"],
         answers[1],
     )
+
+
+async def test_the_checker_hears_of_clients_that_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A client that takes fresh pages for news, and asks for nothing else, is found out.
+    """
+
+    def page(state: State, frame: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        right(state, frame)
+        return list(reversed(frame["items"]))
+
+    right = State._page
+    monkeypatch.setattr(State, "_page", page)
+    monkeypatch.setattr(
+        State, "cursor", property(lambda state: None, lambda state, cursor: None), raising=False
+    )
+    monkeypatch.setattr(up_module, "DRAIN_S", 0.2)
+    wrong, _ = await live(0, tmp_path)
+
+    assert "twice" in {one.what for one in wrong}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

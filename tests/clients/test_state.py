@@ -54,6 +54,21 @@ def test_a_fresh_page_brings_what_was_missed() -> None:
     assert ids(client.items) == ["n8", "n2", "n3"]
 
 
+def test_a_fresh_page_may_lack_news() -> None:
+    """
+    A page that does not reach down to what was told may lack news below it; a first page lacks none.
+    """
+    client = State()
+    full = page(90, row("n90", 90), row("n80", 80), more=True)
+    first = client.lacks(full)
+    hear(client, hello(), page(1), notification(row("n2", 2)))
+
+    assert not first
+    assert client.lacks(full)
+    assert not client.lacks(page(90, row("n90", 90), row("n2", 2), more=True))
+    assert not client.lacks(page(90, row("n90", 90)))
+
+
 def test_a_group_that_grew_is_news_again() -> None:
     """
     A row that moved to the front is given out once more, and stands there once.
