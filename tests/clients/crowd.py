@@ -161,7 +161,7 @@ class Person(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         self.crowd.live -= self.is_live
-        self.crowd.codes[str(self.code or "lost")] += 1
+        self.crowd.codes[str(self.code or ("lost" if self.open else "no handshake"))] += 1
         self.crowd.changed()
         self._come_back()
 
