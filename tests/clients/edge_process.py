@@ -67,8 +67,9 @@ class Server:
 def left_over() -> dict[str, int]:
     """Objects of those that have gone which are still there."""
     gc.collect()
-    found = Counter(type(one).__name__ for one in gc.get_objects() if type(one) in KINDS)
-    return dict(found)
+    types = Counter(type(one) for one in gc.get_objects())
+    counted = {kind.__name__: sum(types[one] for one in types if issubclass(one, kind)) for kind in KINDS}
+    return {name: count for name, count in counted.items() if count}
 
 
 def resident_bytes() -> int:
