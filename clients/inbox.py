@@ -12,15 +12,15 @@ which asks to resume once its mailbox is full: nothing grows without bound, and 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
-from fanbell.clients.errors import Closed, MarkFailed, MarkForeign, MarkLate, MarkRefused
 from fanbell.clients.line import PING_EVERY_S, SILENCE_S, Address, Line, Status
-from fanbell.clients.marks import Item, Mark
+from fanbell.clients.marking import Ids, Marking
+from fanbell.clients.marks import Item
 from fanbell.clients.state import State
 from fanbell.clients.tokens import AWAY, GetToken, Identity
 
@@ -29,7 +29,6 @@ FRAMES_MAX: Final = 256  # for each reader of `frames`
 MARKS_WAIT_S: Final = 60.0  # a person who marked something in a tunnel is out of it by then
 MARKS_APART_S: Final = 0.025  # the edge takes 50 frames a second from a client for long
 log = logging.getLogger("fanbell.clients")
-Ids = Iterable[str] | Literal["all"]
 
 
 def connect(
@@ -74,8 +73,8 @@ class Inbox:
         self._address = address
         self._identity = identity
         self._locale = locale
-        self._marks_wait_s = marks_wait_s
         self._state = State(cursor)
+        self._marking = Marking(self._state, marks_wait_s, self._wake)
         self._status: Status = "connecting"
         self._line = Line(
             address,
@@ -89,7 +88,6 @@ class Inbox:
         """What is new, each with the cursor from before it."""
         self._iterated = False
         self._readers: set[asyncio.Queue[Mapping[str, Any]]] = set()
-        self._answers: dict[str, asyncio.Future[None]] = {}
         self._event = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._why: BaseException | None = None
@@ -139,9 +137,7 @@ class Inbox:
         """No more comes; `why` if it is not by our own will."""
         self._why = self._why or why
         self._state.cut()
-        for ref in list(self._answers):
-            if (mark := self._state.marks.drop(ref)) is not None:
-                self._fail(ref, Closed(mark.verb, list(mark.ids), "the client was closed before an answer"))
+        self._marking.close()
         self._on_status("closed")
 
     # What is known
@@ -228,10 +224,9 @@ class Inbox:
         self._news += [(item, before) for item in self._state.hear(frame)]
         match frame["type"]:
             case "hello":
-                for mark in self._state.foreign(frame["epoch"]):
-                    self._fail(mark.ref, MarkForeign(mark.verb, list(mark.ids), "the log was replaced"))
+                self._marking.in_log(frame["epoch"])
             case "accepted" | "refused":
-                self._answered(frame)
+                self._marking.answered(frame)
         if self._state.live and self._status != "live":
             self._on_status("live")
         for queue in list(self._readers):
@@ -270,71 +265,27 @@ class Inbox:
         `ids` or "all" that was shown so far. Offline, it waits for the line. Raises MarkFailed, with what was shown
         taken back; where there are many ids, a part of them may be marked by then.
         """
-        await self._mark("read", ids)
+        await self._marking.mark("read", ids)
 
     async def unread(self, ids: Ids) -> None:
         """Mark as unread. Raises MarkFailed."""
-        await self._mark("unread", ids)
+        await self._marking.mark("unread", ids)
 
     async def seen(self, ids: Ids) -> None:
         """Mark as seen. Raises MarkFailed."""
-        await self._mark("seen", ids)
+        await self._marking.mark("seen", ids)
 
     async def archive(self, ids: Ids) -> None:
         """Put into the archive; also read. Raises MarkFailed."""
-        await self._mark("archive", ids)
+        await self._marking.mark("archive", ids)
 
     async def unarchive(self, ids: Ids) -> None:
         """Take out of the archive. Raises MarkFailed."""
-        await self._mark("unarchive", ids)
+        await self._marking.mark("unarchive", ids)
 
     async def click(self, ids: Ids) -> None:
         """Mark as clicked; also read. Raises MarkFailed."""
-        await self._mark("click", ids)
-
-    async def _mark(self, verb: str, ids: Ids) -> None:
-        if isinstance(ids, str) and ids != "all":
-            raise TypeError('ids must be several ids, or "all"')
-        named = None if ids == "all" else list(dict.fromkeys(ids))
-        if self._status == "closed":
-            raise Closed(verb, named or (), "the client is closed")
-        made = self._state.mark(verb, named)
-        answers = {mark.ref: asyncio.get_running_loop().create_future() for mark in made}
-        self._answers |= answers
-        self._wake()
-        try:
-            await self._answer(verb, named or (), made, list(answers.values()))
-        finally:
-            for ref in answers:
-                self._answers.pop(ref)
-                self._state.marks.drop(ref)
-            self._wake()
-
-    async def _answer(
-        self, verb: str, ids: Sequence[str], made: Sequence[Mark], answers: Sequence[asyncio.Future[None]]
-    ) -> None:
-        """Wait for all `answers`, or the first that is a failure."""
-        try:
-            async with asyncio.timeout(self._marks_wait_s):
-                await asyncio.gather(*answers)
-        except TimeoutError:
-            raise MarkLate(verb, ids, any(mark.tried for mark in made)) from None
-
-    def _answered(self, frame: Mapping[str, Any]) -> None:
-        """The edge's answer to a mark. One to a token changes nothing: if it was refused, a close code follows."""
-        ref = str(frame.get("ref"))
-        if frame["type"] == "accepted":
-            self._state.accepted(ref)
-            if (answer := self._answers.get(ref)) is not None and not answer.done():
-                answer.set_result(None)
-        elif (mark := self._state.marks.drop(ref)) is not None:
-            reason, detail = frame.get("reason", "refused"), frame.get("detail", "")
-            error = MarkRefused(mark.verb, list(mark.ids), reason, detail, frame.get("retry_after_s"))
-            self._fail(ref, error)
-
-    def _fail(self, ref: str, error: MarkFailed) -> None:
-        if (answer := self._answers.get(ref)) is not None and not answer.done():
-            answer.set_exception(error)
+        await self._marking.mark("click", ids)
 
     async def _send_marks(self) -> None:
         """Send what waits, oldest first, whenever there is a line."""

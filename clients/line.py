@@ -123,11 +123,14 @@ class Line:
             self._on_status("connecting")
             try:
                 async with self._open(await self._address.ask()) as socket:
-                    await self._say_who(socket, cursor())
-                    while True:
-                        frame = await self._hear(socket)
-                        self._socket, self._failures, self._renewed = socket, 0, False
-                        yield frame
+                    try:
+                        await self._say_who(socket, cursor())
+                        while True:
+                            frame = await self._hear(socket)
+                            self._socket, self._failures, self._renewed = socket, 0, False
+                            yield frame
+                    finally:
+                        await socket.close()  # 1000, whatever made us leave
             except ConnectionClosed as error:
                 code = error.rcvd.code if error.rcvd is not None else None
             except InvalidStatus as error:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -72,6 +74,16 @@ async def test_five_lines_are_enough() -> None:
     assert told == "bob posted"
     assert after == ["n2", "n1"]
     assert inbox.status == "closed"
+
+
+def test_it_needs_no_client_of_the_cluster() -> None:
+    """
+    `from fanbell import connect` works where nothing of the extra `cluster` is installed.
+    """
+    absent = "import sys; sys.modules |= dict.fromkeys(('aiokafka', 'faust', 'cassandra')); "
+    subprocess.run(
+        (sys.executable, "-c", absent + "from fanbell import MarkFailed, Refused, connect"), check=True
+    )
 
 
 async def test_the_api_says_where_the_edge_is(tmp_path: Path) -> None:
@@ -226,7 +238,7 @@ async def test_marks_do_not_wait_for_ever() -> None:
             with pytest.raises(MarkLate) as late:
                 await inbox.read(["n1"])
             assert inbox.counts["unread"] == 1
-            inbox._marks_wait_s = PATIENCE_S
+            inbox._marking._wait_s = PATIENCE_S
             reading = asyncio.ensure_future(inbox.read(["n1"]))
             await asyncio.sleep(0)
         with pytest.raises(Closed):
@@ -388,6 +400,24 @@ async def test_a_quiet_line_is_kept() -> None:
         await until(inbox, lambda: inbox.cursor != before)
 
         assert server.edge.stats()["closed"] == {}
+
+
+async def test_leaving_is_said() -> None:
+    """
+    A client that leaves closes as one that is done, and is not taken for lost.
+    """
+    left: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await say(socket, hello(), page(1))
+        await socket.wait_closed()
+        left.set_result(socket.close_code)
+
+    async with scripted([script]) as url, asyncio.timeout(PATIENCE_S):
+        async with fanbell.connect(url, user="ana"):
+            pass
+        assert await left == 1000
 
 
 async def test_frames_are_there_for_those_who_want_them() -> None:
