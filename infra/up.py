@@ -21,6 +21,7 @@ import uvloop
 
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Backend, Unavailable
+from fanbell.edge.client_files import mount_client
 from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.http.app import CALLS, HEALTH_CALLS, create_app
 from fanbell.edge.http.protocol import BoundedProtocol
@@ -141,6 +142,8 @@ async def running(
                 settings = dataclasses.replace(settings, edge_port=edge.port)
             calls = CALLS if parts.api else HEALTH_CALLS
             app: Any = create_app(backend, inbox, settings, auth, calls)
+            if parts.api:
+                app = mount_client(app)
             if about is not None and edge is not None:
                 app = mount_page(app, edge.port, settings.edge_url, about())
             await stack.enter_async_context(answering(app, listening))
