@@ -1,6 +1,5 @@
 // <fanbell-inbox user token url locale filter theme>: a person's inbox, live. What people wrote is put in as text only.
 import { FanbellInbox, showBadge } from "./fanbell.js";
-import { sheet } from "./inbox-style.js";
 
 const TICK_MS = 30_000; // relative times, while they are seen
 const TOAST_MS = 5_000;
@@ -58,6 +57,7 @@ function initials(name) {
 class Inbox extends HTMLElement {
   static observedAttributes = ["user", "token", "url", "locale", "filter", "title-badge"];
   #root = this.attachShadow({ mode: "open" });
+  #box = make("div", { class: "box", hidden: true });
   #ends = [];
   #own = false;
   #words = ENGLISH;
@@ -70,6 +70,12 @@ class Inbox extends HTMLElement {
   #timers = {};
   #parts = {};
   #offline = false;
+
+  constructor() {
+    super();
+    const show = () => { this.#box.hidden = false; };
+    this.#root.append(make("link", { rel: "stylesheet", href: new URL("fanbell-inbox.css", import.meta.url), load: show, error: show }), this.#box);
+  }
 
   connectedCallback() {
     queueMicrotask(() => this.isConnected && this.#start()); // frameworks set properties first
@@ -132,7 +138,7 @@ class Inbox extends HTMLElement {
       this.inbox.stop();
       this.inbox = undefined;
     }
-    this.#root.replaceChildren();
+    this.#box.replaceChildren();
     this.#drawn.clear();
   }
 
@@ -173,8 +179,7 @@ class Inbox extends HTMLElement {
     p.view = make("div", { id: "panel", role: "tabpanel" }, p.list, p.note, p.end);
     p.scroll = make("div", { class: "scroll", part: "scroll" }, p.view);
     p.toast = make("div", { class: "hush", part: "toast", role: "status", "aria-live": "polite" });
-    this.#root.adoptedStyleSheets = [sheet];
-    this.#root.replaceChildren(make("header", { part: "header" }, make("h2", { part: "title" }, words.title, p.badge), p.all, p.settings), p.tabs, p.bar, p.scroll, p.toast);
+    this.#box.replaceChildren(make("header", { part: "header" }, make("h2", { part: "title" }, words.title, p.badge), p.all, p.settings), p.tabs, p.bar, p.scroll, p.toast);
     const seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { root: p.scroll, rootMargin: "300px" });
     seen.observe(p.end);
     this.#ends.push(() => seen.disconnect());

@@ -2,7 +2,7 @@
 import { Line } from "./line.js";
 import { append, empty, fold, lay, VERBS, view } from "./store.js";
 import { Tabs } from "./tabs.js";
-import { waitMs } from "./transport.js";
+import { waitMs } from "./socket.js";
 
 const MARKS_MAX = 500; // that wait for an answer; who is offline for so long reads on paper
 const IDS_MAX = 100; // of one mark: with their cursors some 32 KB, and a frame may have 64

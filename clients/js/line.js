@@ -1,5 +1,5 @@
 // The one connection of a client: opened, resumed and given up as the close codes say, with a token that counts.
-import { comesBack, openSocket, openStream, waitMs } from "./transport.js";
+import { comesBack, openSocket, waitMs } from "./socket.js";
 
 const STEADY_MS = 5_000; // a connection that lived so long was none of the failures in a row
 const UNOPENED_MAX = 2; // WebSockets in a row that never said hello, before the stream is tried
@@ -114,6 +114,7 @@ export class Line {
     try {
       const token = await this.token();
       const url = this.#byStream ? stream() : await edge();
+      const openStream = this.#byStream && (await import("./stream.js")).openStream;
       if (turn !== this.#turn) return;
       const told = { url, token, heard: mine((frame) => this.#heard(frame)), closed: mine((code, reason) => this.#lost(code, reason)) };
       this.#link = this.#byStream
@@ -127,7 +128,7 @@ export class Line {
   #heard(frame) {
     if (frame.type === "hello") {
       this.#liveMs = Date.now();
-      this.#unopened = 0;
+      if (!this.#byStream) this.#unopened = 0;
       this.#renewed = false;
       this.#keepToken(Boolean(frame.user)); // an edge that says whom it knows takes a new token in place
     }

@@ -70,16 +70,16 @@ export class Tabs {
   }
 
   #hear(message) {
-    const { type, from, to, n } = message;
+    const { type, from, to, n, said } = message;
     if (this.leads) {
-      if (type === "ask") this.#say({ type: "whole", to: from, n: this.#said, ...this.#on.offer() });
+      if (type === "ask") this.#say({ type: "whole", to: from, said: this.#said, ...this.#on.offer() });
       else if (type === "mark") this.#on.hear(message);
     } else if (type === "lead") {
       if (message.at === this.#on.offer().state.cursor) [this.#leader, this.#heard] = [from, 0];
       else this.ask();
       this.#on.resend();
     } else if (type === "whole" && to === this.#id) {
-      [this.#leader, this.#heard] = [from, n];
+      [this.#leader, this.#heard] = [from, said];
       this.#on.adopt(message);
       this.#on.resend();
     } else if (n && from === this.#leader) {
