@@ -23,6 +23,7 @@ import uvloop
 from fanbell.edge.addresses import BadProxy
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Backend, Unavailable
+from fanbell.edge.client_files import mount_client
 from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.http.app import CALLS, EDGE_CALLS, create_app
 from fanbell.edge.http.protocol import BoundedProtocol
@@ -170,6 +171,8 @@ async def running(
             app: Any = create_app(
                 backend, inbox, settings, auth, calls, lambda: edge is not None and edge.leaving, streams
             )
+            if parts.api:
+                app = mount_client(app)
             if about is not None and edge is not None:
                 app = mount_page(app, edge.port, settings.edge_url, about(), secure=tls is not None)
             await stack.enter_async_context(answering(app, listening, tls))
