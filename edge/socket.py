@@ -259,7 +259,6 @@ class Edge:
             link.feed = self._hub.join(connect.user, link)
             link.give(Admitted())
             link.give(await start(self._hub, link.feed, connect.cursor, link.locale))
-            link.watch_expiry(int(time.time() * 1000))
         except StoreFailed as error:
             log.error("a session cannot start", error=str(error))
             link.end("unavailable")

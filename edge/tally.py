@@ -25,7 +25,7 @@ class Tally:
 
     __slots__ = (
         "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes", "_seqs",
-        "_unread", "_unseen", "_was_full",
+        "_unread", "_unseen", "_was_full", "pushed_out",
     )  # fmt: skip
 
     def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
@@ -34,6 +34,8 @@ class Tally:
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
+        self.pushed_out = False
+        """Whether a new row has pushed an old one out; whoever asks sets it back."""
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
         self._unread = self._unseen = self._expiring = 0
@@ -87,10 +89,21 @@ class Tally:
                 self._expires_ms = None
         return self._counted
 
-    def expires_ms(self, now_ms: int) -> int | None:
-        """When the counters change by time alone, Unix ms; None if never."""
-        self.counts(now_ms)
-        return self._expires_ms
+    def expires_after(self, after_ms: int) -> int | None:
+        """When the first row expires after `after_ms`, Unix ms; None if none does."""
+        return expires_next(self._rows.values(), after_ms) if self._expiring else None
+
+    def expired(self, after_ms: int, now_ms: int) -> list[Row]:
+        """Rows that expired after `after_ms`, up to `now_ms`, newest first."""
+        if not self._expiring:
+            return []
+        return [
+            row for row in self.rows() if row.expires_at is not None and after_ms < row.expires_at <= now_ms
+        ]
+
+    def may_have_lost(self, retracted: int) -> bool:
+        """Whether the inbox may have been full, and have pushed rows out, before `retracted` rows left it."""
+        return retracted > 0 and len(self._seqs) + retracted >= self._keep
 
     def _update(self, told: Update) -> list[Row]:
         row = self._rows.get(told.row_seq)
@@ -124,7 +137,7 @@ class Tally:
             return [had]
         row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
         if len(self._seqs) > self._keep:
-            self._was_full = True
+            self._was_full = self.pushed_out = True
             self._remove(self._seqs[0])
         return [row] if row.seq in self._rows else []
 
