@@ -1,4 +1,4 @@
-"""Writes docs/reference.md out of the tables in the code: `make docs`. A test holds the file to what this gives."""
+"""Writes docs/reference.md and docs/asyncapi.yaml out of the tables in the code: `make docs`. Tests hold both to it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import typer
 
+from docs.asyncapi import ASYNCAPI, asyncapi
 from fanbell.edge.close_codes import CLOSE_CODES
 from fanbell.edge.http.app import CALLS
 from fanbell.infra.cli import app
@@ -168,3 +169,4 @@ def sizes() -> str:
 
 if __name__ == "__main__":
     REFERENCE.write_text(reference(), encoding="utf-8")
+    ASYNCAPI.write_text(asyncapi(), encoding="utf-8")
