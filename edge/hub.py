@@ -38,6 +38,7 @@ WAITING_MAX: Final = 4_096  # records queued behind one feed's read; a store tha
 READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
 ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
 CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
+IDS_TRIES: Final = 3  # readings of an inbox that changes while its ids are read
 RETRY_S: Final = 1.0  # between two tries to read a log that cannot be read
 ALL_LOCALES: Final = "*"
 log = structlog.get_logger("fanbell.edge")
@@ -373,6 +374,18 @@ class Hub:
         """The whole state of those of `rows` that have not expired, as frames. Raises StoreFailed."""
         items = await self.inbox.items(user, shown(rows, self.now_ms()), locale)
         return frames.states(items, self.cursor(seq), seq, ITEMS_PER_FRAME)
+
+    async def ids(self, user: str) -> list[str]:
+        """The ids of all rows that the user's inbox shows. Raises StoreFailed.
+
+        Of the store and not of the tally: that may be between two records of which the store had both when it was read.
+        """
+        for _ in range(IDS_TRIES):
+            rows = shown(await self.backend.store.rows(user), self.now_ms())
+            bodies = await self.backend.store.bodies(user, [row.body for row in rows])
+            if len(bodies) == len(rows):
+                break  # else one was changed in between
+        return [body.id for body in bodies.values()]
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

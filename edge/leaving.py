@@ -21,8 +21,7 @@ import structlog
 from fanbell.edge import frames
 from fanbell.edge.feed import Feed
 from fanbell.edge.mailbox import Frame
-from fanbell.projections.rows import shown
-from fanbell.projections.store import Body, Row, Store, StoreFailed
+from fanbell.projections.store import Row, Store, StoreFailed
 
 EVERY_MS: Final = 500  # at most so often per user: rows that expire one after the other share a read
 READS_MAX: Final = 16  # users whose ids are read at once, when something expires for thousands
@@ -39,6 +38,7 @@ class Turns(Protocol):
 
     def go_on(self, feed: Feed) -> None: ...
     def end(self, feed: Feed, why: str) -> None: ...
+    async def ids(self, user: str) -> list[str]: ...
 
 
 class Leaver:
@@ -96,14 +96,11 @@ class Leaver:
             return
         if feed.reads or feed.told < left.shown_to:  # moments
             return self._set(feed, now_ms + EVERY_MS)
-        expired = feed.tally.expired(left.told_ms, now_ms)
         if left.all_due:
             left.all_due = False
-            self._turns.behind(
-                feed, self._say(feed, shown(feed.tally.rows(), now_ms), now_ms, feed.told, True)
-            )
-        elif expired:
-            self._turns.behind(feed, self._say(feed, expired, now_ms, feed.told, False))
+            self._turns.behind(feed, self._say(feed, None, now_ms, feed.told))
+        elif expired := feed.tally.expired(left.told_ms, now_ms):
+            self._turns.behind(feed, self._say(feed, expired, now_ms, feed.told))
         else:
             self.look(feed)
 
@@ -114,28 +111,34 @@ class Leaver:
             left.timer.cancel()
         left.timer = left.due_ms = None
 
-    async def _say(self, feed: Feed, rows: Sequence[Row], now_ms: int, stands: int, everything: bool) -> None:
-        """Read the ids of `rows`, those of a feed that had come to `stands`, and say that they are gone, or all."""
+    async def _say(self, feed: Feed, expired: Sequence[Row] | None, now_ms: int, stands: int) -> None:
+        """Say to a feed that had come to `stands` that the rows `expired` are gone; if None, which ones are left."""
         left, since_ms = feed.left, feed.left.told_ms
         said = False
         try:
             async with self._slots:
-                bodies = await self._store.bodies(feed.user, [row.body for row in rows])
+                frame = await self._frame(feed.user, expired)
         except StoreFailed as error:
             log.error("rows that left cannot be read", error=str(error))
             self._turns.end(feed, "unavailable")
         else:
             said = stands >= left.shown_to
             if said:
-                self._tell(feed, _frame(rows, bodies, everything))
+                self._tell(feed, frame)
             if said and left.told_ms == since_ms:  # nobody came who has to be told of more
                 left.told_ms = now_ms
-        left.all_due = left.all_due or (everything and not said)
+        left.all_due = left.all_due or (expired is None and not said)
         self._turns.go_on(feed)
         if said:
             self.look(feed)
         elif feed.links:  # a session that came meanwhile has been shown more
             self._set(feed, self._clock() + EVERY_MS)
+
+    async def _frame(self, user: str, expired: Sequence[Row] | None) -> Frame:
+        if expired is None:
+            return frames.kept(await self._turns.ids(user))
+        bodies = await self._store.bodies(user, [row.body for row in expired])
+        return frames.gone([bodies[row.body].id for row in expired if row.body in bodies])
 
     @staticmethod
     def _tell(feed: Feed, frame: Frame) -> None:
@@ -153,8 +156,3 @@ class Leaver:
         delay_s = max(0.0, (due_ms - self._clock()) / 1000 + 0.001)
         loop = asyncio.get_running_loop()
         left.timer = loop.call_later(min(delay_s, DELAY_MAX_S), self.turn, feed)
-
-
-def _frame(rows: Sequence[Row], bodies: dict[int, Body], everything: bool) -> Frame:
-    ids = [bodies[row.body].id for row in rows if row.body in bodies]
-    return frames.kept(ids) if everything else frames.gone(ids)

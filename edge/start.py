@@ -20,7 +20,7 @@ from typing import Any, Final
 from fanbell.edge import frames
 from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.feed import Feed
-from fanbell.edge.hub import ITEMS_PER_FRAME, Hub
+from fanbell.edge.hub import ITEMS_PER_FRAME, Hub, is_news
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Entry
 from fanbell.edge.session import Opened
@@ -133,7 +133,8 @@ def _concerns(told: Told, user: str) -> bool:
 
 
 async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Sequence[Entry]) -> list[Frame]:
-    """The records, as they were told; a changed row as it is now, with the record that changed it last.
+    """The records, as they were told, but for rows that a later one of them moved or took away; a changed row as it is
+    now, with the record that changed it last.
 
     Not with an earlier one: a retraction that comes between the two would take away what was put back. What
     records after `mine` changed is told live.
@@ -142,14 +143,24 @@ async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Seque
     changed: dict[int, list[Row]] = {}
     for row in feed.tally.changed_since(since):
         changed.setdefault(row.changed_seq, []).append(row)
+    moved = {row_seq for entry in mine if (row_seq := _leaves(entry.told)) is not None}
     out: list[Frame] = []
     for entry in mine:
         seq = entry.told.seq
+        if is_news(entry.told) and seq in moved:
+            continue
         if (frame := hub.at_once(entry, locale)) is not None:
             out.append(frame)
         elif rows := changed.get(seq):
             out += await hub.states(feed.user, seq, rows, locale)
     return out
+
+
+def _leaves(told: Told) -> int | None:
+    """Seq of the row that `told` moves or takes away."""
+    if isinstance(told, Retraction):
+        return told.row_seq
+    return told.prev_row_seq if isinstance(told, Update) and told.announces else None
 
 
 async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
@@ -165,13 +176,7 @@ async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
         and not feed.tally.may_have_lost(retracted)
     ):
         return []
-    return [await _those_shown(hub, feed)]
-
-
-async def _those_shown(hub: Hub, feed: Feed) -> Frame:
-    rows = shown(feed.tally.rows(), hub.now_ms())
-    bodies = await hub.backend.store.bodies(feed.user, [row.body for row in rows])
-    return frames.kept([body.id for body in bodies.values()])
+    return [frames.kept(await hub.ids(feed.user))]
 
 
 async def _by_rows(
@@ -181,7 +186,7 @@ async def _by_rows(
     rows = shown(rows, hub.now_ms())
     old = [row for row in rows if row.seq <= since]
     new = [row for row in reversed(rows) if since < row.seq <= at]
-    out = [await _those_shown(hub, feed)]
+    out = [frames.kept(await hub.ids(feed.user))]
     if old:
         items = await hub.inbox.items(feed.user, old, locale)
         out += frames.states(items, hub.cursor(since), since, ITEMS_PER_FRAME)

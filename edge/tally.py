@@ -24,13 +24,14 @@ class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
     __slots__ = (
-        "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes", "_seqs",
-        "_unread", "_unseen", "_was_full", "pushed_out",
+        "_as_of", "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
+        "_seqs", "_unread", "_unseen", "_was_full", "pushed_out",
     )  # fmt: skip
 
     def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
         self._rows = {row.seq: row for row in rows}
         self._seqs = sorted(self._rows)
+        self._as_of = max((row.changed_seq for row in self._rows.values()), default=0)
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
@@ -54,6 +55,8 @@ class Tally:
 
         Also those that had it already: a session that started meanwhile may have been told something in between.
         """
+        if told.seq <= self._as_of:
+            return self._had(told)
         if isinstance(told, Notice):
             self._put(told, told.seq, 0)
         elif isinstance(told, Update):
@@ -76,7 +79,7 @@ class Tally:
 
     def is_whole_since(self, seq: int) -> bool:
         """Whether no row above `seq` can have left because the inbox is full."""
-        return len(self._seqs) < self._keep or self._seqs[0] <= seq
+        return not self.short and (len(self._seqs) < self._keep or self._seqs[0] <= seq)
 
     def counts(self, now_ms: int) -> Counts:
         """The counters of the inbox at `now_ms`."""
@@ -105,6 +108,14 @@ class Tally:
         """Whether the inbox may have been full, and have pushed rows out, before `retracted` rows left it."""
         return retracted > 0 and len(self._seqs) + retracted >= self._keep
 
+    def _had(self, told: Told) -> list[Row]:
+        """Rows that `told` changed where they stand; the rows were read later, and show what came of it."""
+        if isinstance(told, Mark):
+            return self._named(told)
+        if isinstance(told, Update) and not told.announces and told.row_seq in self._rows:
+            return [self._rows[told.row_seq]]
+        return []
+
     def _update(self, told: Update) -> list[Row]:
         row = self._rows.get(told.row_seq)
         if told.announces:
@@ -117,13 +128,14 @@ class Tally:
             return self._put(told, told.row_seq, RESTORED_FLAGS)
         return [] if row is None else self._put(told, told.row_seq, row.flags)
 
-    def _mark(self, told: Mark) -> list[Row]:
+    def _named(self, told: Mark) -> list[Row]:
         if told.up_to is None:
-            named = [self._rows[seq] for seq in told.row_seqs if seq in self._rows]
-        else:
-            named = [row for row in self._rows.values() if row.seq <= min(told.up_to, told.seq)]
+            return [self._rows[seq] for seq in told.row_seqs if seq in self._rows]
+        return [row for row in self._rows.values() if row.seq <= min(told.up_to, told.seq)]
+
+    def _mark(self, told: Mark) -> list[Row]:
         changed = []
-        for row in named:
+        for row in self._named(told):
             flags = marked(row.flags, told.verb)
             if row.changed_seq >= told.seq:
                 changed.append(row)
