@@ -1,6 +1,5 @@
-"""Writes docs/reference.md, and the JavaScript client's close codes, out of the tables in the code: `make docs`.
-
-A test holds the files to what this gives.
+"""Writes what the tables in the code say into docs/reference.md, docs/asyncapi.yaml and the JavaScript client's close
+codes: `make docs`. Tests hold the files to it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import typer
 
+from docs.asyncapi import ASYNCAPI, asyncapi
 from fanbell.edge.close_codes import CLOSE_CODES, WAIT_MS_MAX
 from fanbell.edge.http.app import CALLS
 from fanbell.infra.cli import app
@@ -184,3 +184,4 @@ def sizes() -> str:
 if __name__ == "__main__":
     REFERENCE.write_text(reference(), encoding="utf-8")
     CLIENT_CODES.write_text(client_codes(), encoding="utf-8")
+    ASYNCAPI.write_text(asyncapi(), encoding="utf-8")

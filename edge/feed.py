@@ -61,16 +61,35 @@ class Link(Protocol):
     def end(self, why: str) -> None: ...
 
 
+class Left:
+    """What of the rows that left by themselves one feed was told; `leaving.py` has the theory."""
+
+    __slots__ = ("all_due", "due_ms", "lost_ms", "shown_to", "timer", "told_ms")
+
+    def __init__(self) -> None:
+        self.told_ms: int | None = None
+        """What expired up to here, Unix ms, was told to every live session; None while there has been none."""
+        self.all_due = False
+        """Whether sessions are to be told of all rows that are shown."""
+        self.lost_ms: int | None = None
+        """When rows last left in a way that clients cannot see."""
+        self.shown_to = 0
+        """Seq up to which a session was shown all by its page."""
+        self.due_ms: int | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+
 class Feed:
     """One user who is online."""
 
-    __slots__ = ("links", "partition", "ready", "tally", "user", "waiting")
+    __slots__ = ("left", "links", "partition", "ready", "tally", "user", "waiting")
 
     def __init__(self, user: str, partition: "Partition") -> None:
         self.user = user
         self.partition = partition
         self.links: list[Link] = []
         self.tally = Tally((), 0, None)
+        self.left = Left()
         self.waiting: deque[Entry] | None = deque()
         """Records that queue behind a read; None while there is none."""
         self.ready: asyncio.Task[None] | None = None

@@ -175,6 +175,16 @@ def retract(id_: str, cursor: str, seq: int) -> Frame:
     return framed({"type": "retract", "id": id_, "cursor": cursor}, seq, UNKEYED, True)
 
 
+def gone(ids: Sequence[str]) -> Frame:
+    """Rows that have left by themselves: their time is over."""
+    return framed({"type": "gone", "ids": ids})
+
+
+def kept(ids: Sequence[str]) -> Frame:
+    """All rows that are shown: others have left. One that waits is useless once there is a newer one."""
+    return framed({"type": "kept", "ids": ids}, key="kept")
+
+
 def counts(counted: Counts) -> Frame:
     """The counters. One that waits is useless once there is a newer one."""
     return framed({"type": "counts", **asdict(counted)}, key="counts")

@@ -9,7 +9,6 @@ behind it, so order holds).
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -20,12 +19,15 @@ from fanbell.edge import frames
 from fanbell.edge.backend import Backend
 from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.feed import Feed, Inbox, Link, Partition
+from fanbell.edge.leaving import Leaver
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
 from fanbell.edge.tally import Tally
 from fanbell.projections.apply import change_of, expiry, profile_of
+from fanbell.projections.inbox import wall_ms
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
+from fanbell.projections.rows import shown
 from fanbell.projections.store import Row, StoreFailed
 from fanbell.schemas.codec import content_of
 from fanbell.schemas.partitions import partition_of
@@ -36,6 +38,7 @@ WAITING_MAX: Final = 4_096  # records queued behind one feed's read; a store tha
 READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
 ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
 CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
+IDS_TRIES: Final = 3  # readings of an inbox that changes while its ids are read
 IDLE_S: Final = (
     60.0  # a partition is let go of when it had no user for so long: whoever lost the line is back by then
 )
@@ -47,7 +50,7 @@ log = structlog.get_logger("fanbell.edge")
 
 
 class Hub:
-    """All feeds. Lives on one event loop; nothing here blocks it."""
+    """All feeds. Lives on one event loop; nothing here blocks it. `clock` gives Unix ms."""
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Hub:
         keep: int,
         keep_age_ms: int | None,
         counted: Callable[[str, int, int], None] = lambda user, partition, sessions: None,
+        clock: Callable[[], int] = wall_ms,
     ) -> None:
         """`counted` is told when the number of a user's sessions has changed: who, of which partition, how many."""
         self.backend = backend
@@ -63,9 +67,11 @@ class Hub:
         self.partitions = [Partition(index) for index in range(backend.partitions)]
         self._feeds: dict[str, Feed] = {}
         self.names = Names(backend.store)
+        self.now_ms = clock
+        self.leaver = Leaver(backend.store, self, clock)
         self.keep = keep
         """An inbox is its newest so many rows."""
-        self._keep_age_ms = keep_age_ms
+        self.keep_age_ms = keep_age_ms
         self._counted = counted
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
@@ -148,6 +154,8 @@ class Hub:
     async def close(self) -> None:
         unlisten, self._unlisten = self._unlisten, lambda: None
         unlisten()
+        for feed in self._feeds.values():
+            self.leaver.forget(feed)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -187,18 +195,24 @@ class Hub:
             del self._feeds[feed.user]
             feed.partition.users -= 1
             feed.partition.idle_s = asyncio.get_running_loop().time()
+            self.leaver.forget(feed)
 
     async def _fill(self, feed: Feed) -> None:
         """Read the rows anew. Raises StoreFailed, and then the feed's sessions end."""
         try:
             rows = await self.backend.store.rows(feed.user)
         except StoreFailed:
-            self._end(feed, "unavailable")
+            self.end(feed, "unavailable")
             raise
-        feed.tally = Tally(rows, self.keep, self._keep_age_ms)
-        self._go_on(feed)
+        feed.tally = Tally(rows, self.keep, self.keep_age_ms)
+        self.go_on(feed)
         for link in feed.links:
             link.count()
+
+    async def _fill_again(self, feed: Feed) -> None:
+        """A full inbox has lost a row: read the rows anew, and say which are left."""
+        await self._fill(feed)
+        self.leaver.lost(feed)
 
     # What happens
 
@@ -257,10 +271,11 @@ class Hub:
     def _end_all(self, partition: Partition, why: str) -> None:
         for feed in list(self._feeds.values()):
             if feed.partition is partition:
-                self._end(feed, why)
+                self.end(feed, why)
 
     @staticmethod
-    def _end(feed: Feed, why: str) -> None:
+    def end(feed: Feed, why: str) -> None:
+        """End all sessions of `feed`; `why` is a name in `close_codes`."""
         for link in list(feed.links):
             link.end(why)
 
@@ -319,33 +334,36 @@ class Hub:
         elif len(feed.waiting) < WAITING_MAX:
             feed.waiting.append(entry)
         else:
-            self._end(feed, "resume")
+            self.end(feed, "resume")
 
     def _deliver(self, feed: Feed, entry: Entry) -> None:
         told = entry.told
         changed = feed.tally.take(told)
-        if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
-            expires_ms = expiry(content_of(told.content), self._keep_age_ms)
-            gone: Frame | None = None
-            if expires_ms is not None and expires_ms <= time.time() * 1000:  # no page shows it
-                if isinstance(told, Notice):
-                    return
-                gone = frames.retract(
-                    told.id, self.cursor(told.seq), told.seq
-                )  # nor what the group was before
+        expires_ms = self._expires_ms(told)
+        if expires_ms is not None:
+            self.leaver.expires(feed, expires_ms)
+        if feed.tally.pushed_out:
+            feed.tally.pushed_out = False
+            self.leaver.pushed_out(feed)
+        if expires_ms is not None and expires_ms <= self.now_ms():
+            self._tell_all(feed, self._over(told))
+        elif is_news(told):
             for link in list(feed.links):  # one that is too slow leaves
-                link.tell(gone or self.notification(entry, link.locale))
+                link.tell(self.notification(entry, link.locale))
                 link.count()
         elif changed:
-            feed.waiting = deque()
-            self._task(self._tell_states(feed, told.seq, changed))
-        elif (frame := self.plain(entry)) is not None:
+            self.behind(feed, self._tell_states(feed, told.seq, changed))
+        else:
+            self._tell_all(feed, self.plain(entry))
+        if feed.tally.short and not feed.reads:
+            self.behind(feed, self._fill_again(feed))
+
+    @staticmethod
+    def _tell_all(feed: Feed, frame: Frame | None) -> None:
+        if frame is not None:
             for link in list(feed.links):
                 link.tell(frame)
                 link.count()
-        if feed.tally.short and not feed.reads:
-            feed.waiting = deque()
-            self._task(self._fill(feed))
 
     async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
         """Tell the feed's sessions the state of `rows`, then what queued behind it."""
@@ -355,14 +373,19 @@ class Hub:
                 by_locale[locale] = await self.states(feed.user, seq, rows, locale)
         except StoreFailed as error:
             log.error("rows cannot be read", error=str(error))
-            self._end(feed, "unavailable")
+            self.end(feed, "unavailable")
         for link in list(feed.links):
             for frame in by_locale.get(link.locale, ()):  # who joined meanwhile has read them already
                 link.tell(frame)
             link.count()
-        self._go_on(feed)
+        self.go_on(feed)
 
-    def _go_on(self, feed: Feed) -> None:
+    def behind(self, feed: Feed, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`, which reads for `feed`; its records queue until it calls `go_on`."""
+        feed.waiting = deque()
+        self._task(work)
+
+    def go_on(self, feed: Feed) -> None:
         """Deliver what queued behind a read, up to the next record that needs one."""
         waiting = feed.release()
         while waiting and not feed.reads:
@@ -373,6 +396,24 @@ class Hub:
 
     def cursor(self, seq: int) -> str:
         return encode_cursor(self.backend.epoch, seq)
+
+    def at_once(self, entry: Entry, locale: str) -> Frame | None:
+        """What a record says that needs no look at the rows as they are now; None for other records."""
+        expires_ms = self._expires_ms(entry.told)
+        if expires_ms is not None and expires_ms <= self.now_ms():
+            return self._over(entry.told)
+        return self.notification(entry, locale) if is_news(entry.told) else self.plain(entry)
+
+    def _expires_ms(self, told: Told) -> int | None:
+        if not isinstance(told, Notice | Update):
+            return None
+        return expiry(content_of(told.content), self.keep_age_ms)
+
+    def _over(self, told: Told) -> Frame | None:
+        """What a record says whose time is over: no page shows it, nor what a group was before it."""
+        if not isinstance(told, Update):
+            return None
+        return frames.retract(told.id, self.cursor(told.seq), told.seq)
 
     def notification(self, entry: Entry, locale: str) -> Frame:
         """What a new or grown row says to each of its recipients; names are at hand."""
@@ -400,9 +441,21 @@ class Hub:
         return frame
 
     async def states(self, user: str, seq: int, rows: Sequence[Row], locale: str) -> list[Frame]:
-        """The whole state of `rows`, as frames. Raises StoreFailed."""
-        items = await self.inbox.items(user, rows, locale)
+        """The whole state of those of `rows` that have not expired, as frames. Raises StoreFailed."""
+        items = await self.inbox.items(user, shown(rows, self.now_ms()), locale)
         return frames.states(items, self.cursor(seq), seq, ITEMS_PER_FRAME)
+
+    async def ids(self, user: str) -> list[str]:
+        """The ids of all rows that the user's inbox shows. Raises StoreFailed.
+
+        Of the store and not of the tally: that may be between two records of which the store had both when it was read.
+        """
+        for _ in range(IDS_TRIES):
+            rows = shown(await self.backend.store.rows(user), self.now_ms())
+            bodies = await self.backend.store.bodies(user, [row.body for row in rows])
+            if len(bodies) == len(rows):
+                break  # else one was changed in between
+        return [body.id for body in bodies.values()]
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -414,6 +467,11 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work of the edge failed", error=f"{type(error).__name__}: {error}")
+
+
+def is_news(told: Told) -> bool:
+    """Whether `told` brings a row to the front."""
+    return isinstance(told, Notice) or (isinstance(told, Update) and told.announces)
 
 
 def wish_message(wish: Wish, cursor: str) -> Mapping[str, Any]:

@@ -207,7 +207,6 @@ class SocketLink:
         self._has_counts = False
         self._pulsed = 0
         self._deadline: asyncio.TimerHandle | None = None
-        self._expiry: asyncio.TimerHandle | None = None
         wire.link = self
 
     # The hub's side
@@ -237,7 +236,6 @@ class SocketLink:
         assert self.feed is not None
         self.give(await start(self._hub, self.feed, cursor, self.locale))
         self._pulsed = self.session.seq
-        self.watch_expiry(int(time.time() * 1000))
 
     def give(self, given: Input) -> list[Output]:
         """Step the session, do what can be done at once, and return the rest."""
@@ -297,16 +295,6 @@ class SocketLink:
         if frame is not None:
             self.write((frame,))
 
-    def watch_expiry(self, now_ms: int) -> None:
-        """Count again when the next row expires: no record tells of it."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        expires_ms = self.feed.tally.expires_ms(now_ms) if self.feed is not None else None
-        if expires_ms is not None:
-            delay_s = min((expires_ms - now_ms) / 1000 + 0.001, TIMER_MAX_S)
-            self._expiry = asyncio.get_running_loop().call_later(delay_s, self.count)
-
     def _counts_due(self) -> Frame | None:
         """The counters, if none were sent for so long that they may go out at once."""
         now_ms = int(time.time() * 1000)
@@ -316,7 +304,6 @@ class SocketLink:
 
     def _counts_frame(self, feed: Feed, now_ms: int) -> Frame | None:
         """The counters of `feed`, if they are not those that were sent last."""
-        self.watch_expiry(now_ms)
         counts = feed.tally.counts(now_ms)
         if counts == self._counts:
             return None
@@ -333,9 +320,8 @@ class SocketLink:
         """The connection is no more."""
         self.session.step(Gone())
         self.mailbox.clear()
-        for timer in (self._deadline, self._expiry):
-            if timer is not None:
-                timer.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self.feed is not None:
             self._hub.leave(self.feed, self)
 

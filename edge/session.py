@@ -149,6 +149,8 @@ class Session:
         return (Send([*opened.frames, *held]),)
 
     def _hold(self, frame: Frame) -> Sequence[Output]:
+        if frame.seq < 0:
+            return NOTHING  # of no record, but of the rows as they are: the start will have read them
         self._held.append(frame)
         self._held_bytes += len(frame.data)
         if len(self._held) > self._held_frames_max or self._held_bytes > self._held_bytes_max:
@@ -160,6 +162,8 @@ class Session:
 
     def _is_news(self, frame: Frame) -> bool:
         """Whether the start did not cover what `frame` says. Records reach a session in order, each once."""
+        if frame.seq < 0:
+            return True
         if frame.seq <= self._covered:
             return False
         self.seq = frame.seq

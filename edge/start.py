@@ -14,18 +14,17 @@ nothing.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from fanbell.edge import frames
 from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.feed import Feed
-from fanbell.edge.hub import ITEMS_PER_FRAME, Hub
+from fanbell.edge.hub import ITEMS_PER_FRAME, Hub, is_news
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Entry
 from fanbell.edge.session import Opened
-from fanbell.projections.rows import Query
+from fanbell.projections.rows import Query, shown
 from fanbell.projections.store import Row
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update
 
@@ -45,15 +44,18 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
     since = _since(hub, cursor, ring.seq)
     recent = ring.since(since) if since is not None else None
     at = feed.told if since is None else max(feed.told, since)  # what comes after is told live
+    now_ms = hub.now_ms()
     if feed.ready is not None:
         await asyncio.shield(feed.ready)  # others wait for it too
     if since is not None:
         missed = await _missed(hub, feed, locale, since, at, recent)
         if missed is not None:
+            hub.leaver.watch(feed, now_ms)
             return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
     page = await hub.inbox.answer(feed.user, Query(limit=PAGE_ROWS), locale)
     shown_to = decode_cursor(page["cursor"], hub.backend.epoch)
     frame = frames.framed({"type": "page", **page, "cursor": hub.cursor(at)})
+    hub.leaver.watch(feed, now_ms, shown_to)
     return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown_to)
 
 
@@ -69,7 +71,7 @@ def _since(hub: Hub, cursor: str | None, at: int) -> int | None:
 
 
 def _hello(hub: Hub, feed: Feed, cursor: str | None, *, recovered: bool) -> Frame:
-    counts = feed.tally.counts(int(time.time() * 1000))
+    counts = feed.tally.counts(hub.now_ms())
     return frames.framed(
         {
             "type": "hello",
@@ -88,7 +90,8 @@ async def _missed(
 ) -> Sequence[Frame] | None:
     mine = await _records(hub, feed, since, at, recent)
     if mine is not None and len(mine) <= FRAMES_MAX:
-        return await _told_again(hub, feed, locale, since, mine)
+        told = await _told_again(hub, feed, locale, since, mine)
+        return [*told, *await _kept(hub, feed, mine)]
     rows = feed.tally.changed_since(since)
     if len(rows) <= FRAMES_MAX and feed.tally.is_whole_since(since):
         return await _by_rows(hub, feed, locale, since, at, rows)
@@ -132,7 +135,8 @@ def _concerns(told: Told, user: str) -> bool:
 
 
 async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Sequence[Entry]) -> list[Frame]:
-    """The records, as they were told; a changed row as it is now, with the record that changed it last.
+    """The records, as they were told, but for rows that a later one of them moved or took away; a changed row as it is
+    now, with the record that changed it last.
 
     Not with an earlier one: a retraction that comes between the two would take away what was put back. What
     records after `mine` changed is told live.
@@ -141,28 +145,50 @@ async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Seque
     changed: dict[int, list[Row]] = {}
     for row in feed.tally.changed_since(since):
         changed.setdefault(row.changed_seq, []).append(row)
+    moved = {row_seq for entry in mine if (row_seq := _leaves(entry.told)) is not None}
     out: list[Frame] = []
     for entry in mine:
-        told = entry.told
-        if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
-            out.append(hub.notification(entry, locale))
-        elif rows := changed.get(told.seq):
-            out += await hub.states(feed.user, told.seq, rows, locale)
-        elif (frame := hub.plain(entry)) is not None:
+        seq = entry.told.seq
+        if is_news(entry.told) and seq in moved:
+            continue
+        if (frame := hub.at_once(entry, locale)) is not None:
             out.append(frame)
+        elif rows := changed.get(seq):
+            out += await hub.states(feed.user, seq, rows, locale)
     return out
+
+
+def _leaves(told: Told) -> int | None:
+    """Seq of the row that `told` moves or takes away."""
+    if isinstance(told, Retraction):
+        return told.row_seq
+    return told.prev_row_seq if isinstance(told, Update) and told.announces else None
+
+
+async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
+    """Which rows are still there, if some may have left while the client was away and no record of `mine` says so.
+
+    They do when they expire (past the inbox's age even the store forgets them), and when a full inbox pushes them out.
+    That clients see themselves, by keeping the newest so many, unless one of these was expired or is retracted.
+    """
+    retracted = sum(isinstance(entry.told, Retraction) for entry in mine)
+    if (
+        hub.keep_age_ms is None
+        and not feed.tally.expired(0, hub.now_ms())
+        and not feed.tally.may_have_lost(retracted)
+    ):
+        return []
+    return [frames.kept(await hub.ids(feed.user))]
 
 
 async def _by_rows(
     hub: Hub, feed: Feed, locale: str, since: int, at: int, rows: Sequence[Row]
 ) -> list[Frame]:
     """The inbox's rows that came or changed after `since`, and which ids are still there."""
-    every = feed.tally.rows()
-    bodies = await hub.backend.store.bodies(feed.user, [row.body for row in every])
-    kept = [body.id for body in bodies.values()]
+    rows = shown(rows, hub.now_ms())
     old = [row for row in rows if row.seq <= since]
     new = [row for row in reversed(rows) if since < row.seq <= at]
-    out = [frames.framed({"type": "kept", "ids": kept})]
+    out = [frames.kept(await hub.ids(feed.user))]
     if old:
         items = await hub.inbox.items(feed.user, old, locale)
         out += frames.states(items, hub.cursor(since), since, ITEMS_PER_FRAME)

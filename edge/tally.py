@@ -24,16 +24,19 @@ class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
     __slots__ = (
-        "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes", "_seqs",
-        "_unread", "_unseen", "_was_full",
+        "_as_of", "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
+        "_seqs", "_unread", "_unseen", "_was_full", "pushed_out",
     )  # fmt: skip
 
     def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
         self._rows = {row.seq: row for row in rows}
         self._seqs = sorted(self._rows)
+        self._as_of = max((row.changed_seq for row in self._rows.values()), default=0)
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
+        self.pushed_out = False
+        """Whether a new row has pushed an old one out; whoever asks sets it back."""
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
         self._unread = self._unseen = self._expiring = 0
@@ -52,6 +55,8 @@ class Tally:
 
         Also those that had it already: a session that started meanwhile may have been told something in between.
         """
+        if told.seq <= self._as_of:
+            return self._had(told)
         if isinstance(told, Notice):
             self._put(told, told.seq, 0)
         elif isinstance(told, Update):
@@ -74,7 +79,7 @@ class Tally:
 
     def is_whole_since(self, seq: int) -> bool:
         """Whether no row above `seq` can have left because the inbox is full."""
-        return len(self._seqs) < self._keep or self._seqs[0] <= seq
+        return not self.short and (len(self._seqs) < self._keep or self._seqs[0] <= seq)
 
     def counts(self, now_ms: int) -> Counts:
         """The counters of the inbox at `now_ms`."""
@@ -87,10 +92,29 @@ class Tally:
                 self._expires_ms = None
         return self._counted
 
-    def expires_ms(self, now_ms: int) -> int | None:
-        """When the counters change by time alone, Unix ms; None if never."""
-        self.counts(now_ms)
-        return self._expires_ms
+    def expires_after(self, after_ms: int) -> int | None:
+        """When the first row expires after `after_ms`, Unix ms; None if none does."""
+        return expires_next(self._rows.values(), after_ms) if self._expiring else None
+
+    def expired(self, after_ms: int, now_ms: int) -> list[Row]:
+        """Rows that expired after `after_ms`, up to `now_ms`, newest first."""
+        if not self._expiring:
+            return []
+        return [
+            row for row in self.rows() if row.expires_at is not None and after_ms < row.expires_at <= now_ms
+        ]
+
+    def may_have_lost(self, retracted: int) -> bool:
+        """Whether the inbox may have been full, and have pushed rows out, before `retracted` rows left it."""
+        return retracted > 0 and len(self._seqs) + retracted >= self._keep
+
+    def _had(self, told: Told) -> list[Row]:
+        """Rows that `told` changed where they stand; the rows were read later, and show what came of it."""
+        if isinstance(told, Mark):
+            return self._named(told)
+        if isinstance(told, Update) and not told.announces and told.row_seq in self._rows:
+            return [self._rows[told.row_seq]]
+        return []
 
     def _update(self, told: Update) -> list[Row]:
         row = self._rows.get(told.row_seq)
@@ -104,13 +128,14 @@ class Tally:
             return self._put(told, told.row_seq, RESTORED_FLAGS)
         return [] if row is None else self._put(told, told.row_seq, row.flags)
 
-    def _mark(self, told: Mark) -> list[Row]:
+    def _named(self, told: Mark) -> list[Row]:
         if told.up_to is None:
-            named = [self._rows[seq] for seq in told.row_seqs if seq in self._rows]
-        else:
-            named = [row for row in self._rows.values() if row.seq <= min(told.up_to, told.seq)]
+            return [self._rows[seq] for seq in told.row_seqs if seq in self._rows]
+        return [row for row in self._rows.values() if row.seq <= min(told.up_to, told.seq)]
+
+    def _mark(self, told: Mark) -> list[Row]:
         changed = []
-        for row in named:
+        for row in self._named(told):
             flags = marked(row.flags, told.verb)
             if row.changed_seq >= told.seq:
                 changed.append(row)
@@ -124,7 +149,7 @@ class Tally:
             return [had]
         row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
         if len(self._seqs) > self._keep:
-            self._was_full = True
+            self._was_full = self.pushed_out = True
             self._remove(self._seqs[0])
         return [row] if row.seq in self._rows else []
 

@@ -17,5 +17,7 @@ export const CLOSE_CODES = {
   4503: [1, 5000], // full
   4508: [1, 1000], // late
   4513: [1, 2000], // unavailable
+  4529: [1, 2000], // too_fast
+  4530: [1, 10000], // too_many_here
 };
 export const WAIT_MS_MAX = 30000;

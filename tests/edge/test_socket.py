@@ -513,9 +513,10 @@ async def test_what_has_expired_is_not_told() -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-async def test_a_row_that_expires_leaves_the_badge(live: bool) -> None:
+async def test_a_row_that_expires_leaves_list_and_badge(live: bool) -> None:
     """
-    The badge goes down when a row's time is over, though no record says so, whether it came live or was there before.
+    When a row's time is over, the list is told, and the badge goes down, though no record says so, whether the row came
+    live or was there before.
     """
     soon_ms = int(time.time() * 1000) + 700
     async with running() as server:
@@ -530,6 +531,7 @@ async def test_a_row_that_expires_leaves_the_badge(live: bool) -> None:
                 assert (await client.hear("counts"))["unread"] == 1
             else:
                 assert hello["counts"]["unread"] == 1
+            assert (await client.hear("gone"))["ids"] == ["n"]
             assert (await client.hear("counts"))["unread"] == 0
 
 

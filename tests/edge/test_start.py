@@ -111,6 +111,8 @@ class Client:
                 self.rows.pop(frame["id"], None)
             case "kept":
                 self.rows = {id_: row for id_, row in self.rows.items() if id_ in frame["ids"]}
+            case "gone":
+                self.rows = {id_: row for id_, row in self.rows.items() if id_ not in frame["ids"]}
 
 
 async def settle(hub: Hub) -> None:

@@ -141,6 +141,8 @@ def test_counters_know_when_time_alone_changes_them() -> None:
     tally.take(past.records[0])
 
     assert tally.counts(NOW_MS).unread == 1
-    assert tally.expires_ms(NOW_MS) == NOW_MS + 10
+    assert tally.expires_after(NOW_MS) == NOW_MS + 10
     assert tally.counts(NOW_MS + 10).unread == 0
-    assert tally.expires_ms(NOW_MS + 10) is None
+    assert tally.expires_after(NOW_MS + 10) is None
+    assert [row.seq for row in tally.expired(NOW_MS, NOW_MS + 10)] == [1]
+    assert tally.expired(NOW_MS + 10, NOW_MS + 20) == []

@@ -1,0 +1,158 @@
+"""Rows that leave an inbox by themselves, told to who is online.
+
+No record says that a row's time is over, nor that a new row pushed an old one out of a full inbox. For the second,
+clients keep the newest so many themselves, which is right as long as they know of every row that counts; of an expired
+one they do not. So two frames are said here. `gone` has the ids of rows that have expired since it was last said;
+`kept` has the ids of all rows shown, after the inbox pushed rows out while it held expired ones, or lost one while it
+was full. Ids stand in the store, so each takes a read: once per user and not per session, at most every half second,
+so many users at once; records queue behind it as behind any other.
+
+A session that is still opening is told neither: its start was made by the same clock, and `watch` says from when on.
+The store may be ahead of the records that made the rows we know. Then a page may show a row again that, by our rows,
+has expired, and nobody would be told of it a second time; so nothing is said until we have come as far as every page.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+
+from fanbell.edge import frames
+from fanbell.edge.feed import Feed
+from fanbell.edge.mailbox import Frame
+from fanbell.projections.store import Row, Store, StoreFailed
+
+EVERY_MS: Final = 500  # at most so often per user: rows that expire one after the other share a read
+READS_MAX: Final = 16  # users whose ids are read at once, when something expires for thousands
+DELAY_MAX_S: Final = 86_400.0  # of a timer; it looks again then
+log = structlog.get_logger("fanbell.edge")
+
+
+class Turns(Protocol):
+    """How the hub lets one feed be read for while its records queue."""
+
+    def behind(self, feed: Feed, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`; what happens meanwhile queues until it calls `go_on`."""
+        ...
+
+    def go_on(self, feed: Feed) -> None: ...
+    def end(self, feed: Feed, why: str) -> None: ...
+    async def ids(self, user: str) -> list[str]: ...
+
+
+class Leaver:
+    """Says `gone` and `kept` to feeds. `clock` gives Unix ms."""
+
+    def __init__(self, store: Store, turns: Turns, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._turns = turns
+        self._clock = clock
+        self._slots = asyncio.Semaphore(READS_MAX)
+
+    def watch(self, feed: Feed, since_ms: int, shown_to: int = 0) -> None:
+        """A session of `feed` has begun with what was shown at `since_ms`: it hears of what has left since then.
+
+        Its page, if it got one, shows all that happened up to `shown_to`.
+        """
+        left = feed.left
+        left.shown_to = max(left.shown_to, shown_to)
+        left.told_ms = since_ms if left.told_ms is None else min(left.told_ms, since_ms)
+        if left.lost_ms is not None and left.lost_ms >= since_ms:
+            left.all_due = True
+        self.look(feed)
+
+    def look(self, feed: Feed) -> None:
+        """Set the time for when something is to be said; the rows may have changed in any way."""
+        left = feed.left
+        if left.told_ms is None or not feed.links:
+            return  # nobody is live
+        if left.all_due:
+            self._set(feed, self._clock() + EVERY_MS)
+        elif (expires_ms := feed.tally.expires_after(left.told_ms)) is not None:
+            self.expires(feed, expires_ms)
+
+    def expires(self, feed: Feed, expires_ms: int) -> None:
+        """A row of `feed` expires at `expires_ms`."""
+        if feed.left.told_ms is not None:
+            self._set(feed, max(expires_ms, feed.left.told_ms + EVERY_MS))
+
+    def lost(self, feed: Feed) -> None:
+        """Rows have left `feed` in a way that clients cannot see."""
+        feed.left.lost_ms = self._clock()
+        feed.left.all_due = True
+        self.look(feed)
+
+    def pushed_out(self, feed: Feed) -> None:
+        """A new row has pushed one out. With expired rows among the newest, clients would go on showing it."""
+        if feed.tally.expired(0, self._clock()):
+            self.lost(feed)
+
+    def turn(self, feed: Feed) -> None:
+        """Say what is due to be said now."""
+        left, now_ms = feed.left, self._clock()
+        self.forget(feed)
+        if not feed.links or left.told_ms is None:
+            return
+        if feed.reads or feed.told < left.shown_to:  # moments
+            return self._set(feed, now_ms + EVERY_MS)
+        if left.all_due:
+            left.all_due = False
+            self._turns.behind(feed, self._say(feed, None, now_ms, feed.told))
+        elif expired := feed.tally.expired(left.told_ms, now_ms):
+            self._turns.behind(feed, self._say(feed, expired, now_ms, feed.told))
+        else:
+            self.look(feed)
+
+    def forget(self, feed: Feed) -> None:
+        """No more for `feed`, for now."""
+        left = feed.left
+        if left.timer is not None:
+            left.timer.cancel()
+        left.timer = left.due_ms = None
+
+    async def _say(self, feed: Feed, expired: Sequence[Row] | None, now_ms: int, stands: int) -> None:
+        """Say to a feed that had come to `stands` that the rows `expired` are gone; if None, which ones are left."""
+        left, since_ms = feed.left, feed.left.told_ms
+        said = False
+        try:
+            async with self._slots:
+                frame = await self._frame(feed.user, expired)
+        except StoreFailed as error:
+            log.error("rows that left cannot be read", error=str(error))
+            self._turns.end(feed, "unavailable")
+        else:
+            said = stands >= left.shown_to
+            if said:
+                self._tell(feed, frame)
+            if said and left.told_ms == since_ms:  # nobody came who has to be told of more
+                left.told_ms = now_ms
+        left.all_due = left.all_due or (expired is None and not said)
+        self._turns.go_on(feed)
+        if said:
+            self.look(feed)
+        elif feed.links:  # a session that came meanwhile has been shown more
+            self._set(feed, self._clock() + EVERY_MS)
+
+    async def _frame(self, user: str, expired: Sequence[Row] | None) -> Frame:
+        if expired is None:
+            return frames.kept(await self._turns.ids(user))
+        bodies = await self._store.bodies(user, [row.body for row in expired])
+        return frames.gone([bodies[row.body].id for row in expired if row.body in bodies])
+
+    @staticmethod
+    def _tell(feed: Feed, frame: Frame) -> None:
+        for link in list(feed.links):
+            link.tell(frame)
+            link.count()
+
+    def _set(self, feed: Feed, due_ms: int) -> None:
+        """Take a turn at `due_ms`, or before, if one was to be then."""
+        left = feed.left
+        if left.due_ms is not None and left.due_ms <= due_ms:
+            return
+        self.forget(feed)
+        left.due_ms = due_ms
+        delay_s = max(0.0, (due_ms - self._clock()) / 1000 + 0.001)
+        loop = asyncio.get_running_loop()
+        left.timer = loop.call_later(min(delay_s, DELAY_MAX_S), self.turn, feed)

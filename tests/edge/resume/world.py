@@ -1,0 +1,284 @@
+"""Two people's devices, and everything that can happen to them, by a seed. `run` says what was wrong in the end."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from types import SimpleNamespace
+from typing import Any, Final
+from unittest.mock import patch
+
+from fanbell.edge import link as link_module
+from fanbell.edge import start as start_module
+from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.hub import Hub
+from fanbell.edge.link import Pacer, Traffic
+from fanbell.edge.ring import Ring
+from fanbell.projections.inbox import Inbox
+from fanbell.projections.rows import Query, counts
+from fanbell.schemas.codec import encode_body
+from fanbell.schemas.records import Change, Mark, Notice, Retraction, Told, Update, Wish
+from tests.edge.fake_notices import content
+from tests.edge.resume.backend import Scripted
+from tests.edge.resume.device import Device, faults_of, faults_of_counts
+from tests.edge.resume.virtual import Stuck, VirtualLoop, run_virtual
+
+STEPS: Final = 60
+PEOPLE: Final = ("ana", "bob")
+VERBS: Final = ("read", "unread", "archive", "unarchive", "seen")
+Group = tuple[int, bool]
+"""(seq of its row, whether it stands)"""
+
+
+class World:
+    """Everything, and the script by which it goes."""
+
+    def __init__(self, seed: int, loop: VirtualLoop) -> None:
+        chance = self.chance = Random(seed)
+        self.loop = loop
+        self.keep = chance.choice((4, 8, 100))
+        self.cluster = chance.random() < 0.5
+        self.ring = chance.choice((1, 3, 1_000))
+        self.mailbox_frames = chance.choice((3, 1_000))
+        self.traffic = Traffic()
+        self.pacer = Pacer()
+        self.devices = [Device("ana", self.keep), Device("ana", self.keep), Device("bob", self.keep)]
+        self.coming: set[asyncio.Task[None]] = set()
+        self.groups: dict[str, dict[str, Group]] = {}
+        self.number = self.epochs = self.restarts = 0
+        self.told: list[str] = []
+
+    async def begin(self) -> None:
+        """A log of its own, and an edge."""
+        self.epochs += 1
+        self.groups = {name: {} for name in PEOPLE}
+        self.backend = Scripted(f"epoch-{self.epochs}", self.keep, self.chance, self.cluster)
+        await self._serve()
+
+    async def restart(self) -> None:
+        """The edge goes and comes; the log stays."""
+        self.restarts += 1
+        await self._stop()
+        await self._serve()
+
+    async def replace(self) -> None:
+        """The log is replaced by another."""
+        await self._stop()
+        await self.begin()
+
+    async def _serve(self) -> None:
+        backend = self.backend
+        inbox = Inbox(
+            backend.store,
+            lambda: backend.rules,
+            lambda seq: encode_cursor(backend.epoch, seq),
+            lambda: self.loop.now_ms,
+        )
+        backend.listen(inbox.told)
+        self.hub = Hub(backend, inbox, self.keep, None, lambda: self.loop.now_ms)  # type: ignore[arg-type]
+        for partition in self.hub.partitions:
+            partition.ring = Ring(self.ring)
+        await self.hub.open()
+
+    async def _stop(self) -> None:
+        for device in self.devices:
+            device.cut(self.chance.randrange(4))
+        for task in self.coming:
+            task.cancel()
+        await asyncio.gather(*self.coming, return_exceptions=True)
+        await self.hub.close()
+        self.backend._listeners.clear()
+
+    # What happens
+
+    async def step(self) -> None:
+        what: Callable[[], Any] = self.chance.choice(
+            (self.news, self.news, self.news, self.on_the_way, self.on_the_way, self.device, self.device, self.rest)
+        )  # fmt: skip
+        done = what()
+        if done is not None:
+            await done
+
+    async def news(self) -> None:
+        """A record more."""
+        self.number += 1
+        name = self.chance.choice(PEOPLE)
+        await self.backend.append(self._record(name))
+
+    def _record(self, name: str) -> Told:
+        chance, seq = self.chance, self.backend.seq + 1
+        groups = self.groups[name]
+        standing = [id_ for id_, (_, stands) in groups.items() if stands]
+        fallen = [id_ for id_, (_, stands) in groups.items() if not stands]
+        rows = [seq_ for seq_, _ in groups.values()]
+        what = chance.choice(
+            (
+                "notice",
+                "notice",
+                "all",
+                "group",
+                "grow",
+                "grow",
+                "correct",
+                "retract",
+                "restore",
+                "mark",
+                "upto",
+                "wish",
+            )
+        )
+        if what == "grow" and standing:
+            id_ = chance.choice(standing)
+            before, groups[id_] = groups[id_][0], (seq, True)
+            return self._update(name, id_, seq, seq, before, announces=True)
+        if what == "correct" and standing:
+            id_ = chance.choice(standing)
+            return self._update(name, id_, seq, groups[id_][0], groups[id_][0], announces=False)
+        if what == "retract" and standing:
+            id_ = chance.choice(standing)
+            groups[id_] = (groups[id_][0], False)
+            return Retraction(0, 0, -1, -1, seq, id_, groups[id_][0], "undo", [name])
+        if what == "restore" and fallen:
+            id_ = chance.choice(fallen)
+            groups[id_] = (groups[id_][0], True)
+            return self._update(name, id_, seq, groups[id_][0], -1, announces=False)
+        if what == "mark" and rows:
+            named = chance.sample(rows, min(len(rows), 2))
+            return Mark(0, 0, -1, -1, seq, name, chance.choice(VERBS), ["?"] * len(named), named, None)
+        if what == "upto":
+            return Mark(0, 0, -1, -1, seq, name, chance.choice(VERBS), [], [], chance.randrange(seq))
+        if what == "wish":
+            change = Change("c", "mute", name, side="user", aspect="author", object=f"a{self.number}")
+            return Wish(0, 0, -1, -1, seq, encode_body(change))
+        if what == "group":
+            id_ = f"g{self.number}"
+            groups[id_] = (seq, True)
+            return self._update(name, id_, seq, seq, -1, announces=True)
+        id_ = f"n{self.number}"
+        names = list(PEOPLE) if what == "all" else [name]
+        for each in names:
+            self.groups[each][id_] = (seq, True)
+        actor = chance.choice(("cho", f"stranger-{self.number}"))
+        return Notice(0, 0, -1, -1, seq, "post", content(id_, actor=actor, expires_at=self._expires()), names)
+
+    def _update(self, name: str, id_: str, seq: int, row_seq: int, prev: int, *, announces: bool) -> Update:
+        body = content(f"{id_}:{seq}", "like", "cho", expires_at=self._expires())
+        return Update(0, 0, -1, -1, seq, id_, "like", row_seq, prev, announces, 1, ["cho"], 0, body, [name])
+
+    def _expires(self) -> int | None:
+        if self.chance.random() < 0.75:
+            return None
+        return self.loop.now_ms + self.chance.choice((-1, 300, 2_000, 10_000))
+
+    async def on_the_way(self) -> None:
+        """Records go on a step towards the store, or listeners; or some are written twice, or lost on the way."""
+        chance, backend = self.chance, self.backend
+        match chance.randrange(8):
+            case 0 | 1 | 2:
+                await backend.project(chance.choice((1, 3, 100)))
+            case 3 | 4 | 5:
+                backend.tell(chance.choice((1, 3, 100)))
+            case 6:
+                backend.tell(chance.choice((1, 2)), lost=True)
+            case 7:
+                if backend.log:
+                    backend.repeat(chance.randint(1, min(4, len(backend.log))))
+
+    def device(self) -> None:
+        """A device reads, pings, is cut off, or comes back."""
+        device = self.chance.choice(self.devices)
+        match self.chance.randrange(6):
+            case 0 | 1:
+                device.read(self.chance.choice((1, 2, 100)))
+            case 2:
+                device.ping()
+            case 3 | 4:
+                device.cut(self.chance.randrange(6))
+                self._come(device)
+            case 5:
+                device.cut(self.chance.randrange(6))
+
+    def _come(self, device: Device) -> None:
+        task = self.loop.create_task(device.come(self))
+        self.coming.add(task)
+        task.add_done_callback(self.coming.discard)
+
+    async def rest(self) -> None:
+        """Time passes, or somebody else has a turn; now and then the edge, or the log, is another."""
+        match self.chance.randrange(40):
+            case 0:
+                await self.replace()
+            case 1 | 2:
+                await self.restart()
+            case number:
+                await asyncio.sleep(0 if number < 30 else self.chance.choice((0.01, 0.5, 3.0)))
+
+    # The end
+
+    async def quiet(self) -> None:
+        """Nothing happens any more; all devices come, and read to the end."""
+        await self.backend.catch_up()
+        for _ in range(20):
+            for device in self.devices:
+                device.read(10_000)
+                if device.link is None:
+                    await device.come(self)
+            await asyncio.sleep(1)
+
+    async def faults(self) -> list[str]:
+        """What is wrong now."""
+        found = []
+        truth = Inbox(
+            self.backend.truth,
+            lambda: self.backend.rules,
+            lambda seq: encode_cursor(self.backend.epoch, seq),
+            lambda: self.loop.now_ms,
+        )
+        for device in self.devices:
+            inbox = (await truth.answer(device.name, Query(limit=200), "en"))["items"]
+            shown = [row for row in device.listed() if not row["archived"]]
+            found += device.faults + faults_of(device.name, shown, inbox)
+            rows = await self.backend.truth.rows(device.name)
+            found += faults_of_counts(device.name, device.counts, counts(rows, self.loop.now_ms))
+        return found
+
+    def seen(self) -> dict[str, int]:
+        """How often what came to pass: a simulation in which nothing does proves nothing."""
+        seen = {"replaced": self.epochs - 1, "restarted": self.restarts, "waited": self.traffic.frames_waited}
+        seen |= {
+            "repeated": self.backend.repeats,
+            "lost": self.backend.gaps,
+            "read from the log": self.backend.reads,
+        }
+        for device in self.devices:
+            for name, times in device.seen.items():
+                seen[name] = seen.get(name, 0) + times
+        return seen
+
+
+async def _life(seed: int) -> tuple[list[str], dict[str, int]]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    world = World(seed, loop)
+    clock = SimpleNamespace(time=lambda: loop.now_ms / 1000, monotonic=loop.time)
+    chance = Random(seed)
+    with (
+        patch.object(link_module, "time", clock),
+        patch.object(start_module, "LOG_RECORDS_MAX", chance.choice((0, 5, 4_096))),
+        patch.object(start_module, "FRAMES_MAX", chance.choice((3, 128))),
+    ):
+        await world.begin()
+        for _ in range(STEPS):
+            await world.step()
+        await world.quiet()
+        found = await world.faults()
+        await world._stop()
+    return found, world.seen()
+
+
+def run(seed: int) -> tuple[list[str], dict[str, int]]:
+    """(what was wrong in the end, what came to pass) in the world of `seed`."""
+    try:
+        found, seen = run_virtual(_life(seed))
+    except Stuck:
+        return ["stuck: somebody waits for what nobody will do"], {}
+    return found, seen
