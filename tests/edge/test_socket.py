@@ -779,7 +779,7 @@ async def test_sessions_of_one_address_are_bounded() -> None:
                 for client in (first, other, here):
                     await client.say("connect", user="ana")
                     await client.hear("hello")
-        await until(lambda: not server.edge._doors.places)
+        await until(lambda: server.edge._doors.addresses == 0)
         async with server.open(**seen_at("192.0.2.1")) as again:
             await again.say("connect", user="ana")
             await again.hear("hello")
