@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
+import structlog
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
@@ -17,7 +18,11 @@ from fanbell.edge.origins import Hosts, Origins
 from fanbell.edge.rate_limit import RateLimit
 
 FULL_RETRY_S: Final = 5  # as the close code "full" says
+SAID_EVERY_S: Final = 60.0  # that an address is at a limit; whoever attacks must not fill the log
 LEAVING_RETRY_S: Final = 1  # by then a balancer has seen that this process is not ready
+
+
+log = structlog.get_logger("fanbell.edge")
 
 
 class DoorSettings(Protocol):
@@ -56,7 +61,7 @@ LEAVING: Final = Refusal(
 
 
 class Doors:
-    """Raises BadProxy when made. `places` counts sessions by address; EXEMPT ones are not to be counted."""
+    """Raises BadProxy when made."""
 
     def __init__(self, settings: DoorSettings) -> None:
         self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
@@ -64,18 +69,46 @@ class Doors:
         self._proxies = Proxies(settings.trusted_proxies)
         per_s = settings.connects_per_address
         self._connects = RateLimit(per_s) if per_s else None
-        self.places = Places(settings.sessions_per_address)
+        self._places = Places(settings.sessions_per_address)
+        self._say_at_s = float("-inf")
 
     def address(self, peer: str, headers: Headers) -> str:
         """What limits count for; EXEMPT is nobody."""
         return self._proxies.client(peer, headers.get_all("X-Forwarded-For"))
 
+    def enter(self, address: str) -> bool:
+        """Count a session of `address`; whether it is within the bound. It is to `leave` in either case."""
+        if address == EXEMPT or self._places.enter(address):
+            return True
+        self._say("sessions_per_address", time.monotonic())
+        return False
+
+    def leave(self, address: str) -> None:
+        """A session that entered is gone."""
+        if address != EXEMPT:
+            self._places.leave(address)
+
+    @property
+    def addresses(self) -> int:
+        """How many addresses have sessions."""
+        return len(self._places)
+
+    def _say(self, limit: str, now_s: float) -> None:
+        """Have it in the log that an address is at `limit`: it may be a proxy of ours that nobody named."""
+        if now_s >= self._say_at_s:
+            self._say_at_s = now_s + SAID_EVERY_S
+            log.warning(
+                "an address is at its limit; if it is a proxy, name it in trusted_proxies", limit=limit
+            )
+
     def refusal(self, request: Request, address: str, now_s: float | None = None) -> Refusal | None:
         """Why the handshake `request` from `address` is refused; None if it is not. `now_s`: monotonic."""
         headers = request.headers
         if self._connects is not None and address != EXEMPT:  # first, so that refused ones count too
-            asked = self._connects.take(address, time.monotonic() if now_s is None else now_s)
+            now_s = time.monotonic() if now_s is None else now_s
+            asked = self._connects.take(address, now_s)
             if not asked.allowed:
+                self._say("connects_per_address", now_s)
                 why = f"Too many connections from here; try again in {asked.retry_after_s} s."
                 return Refusal(HTTPStatus.TOO_MANY_REQUESTS, why, asked.retry_after_s)
         hosts, origins = headers.get_all("Host"), headers.get_all("Origin")

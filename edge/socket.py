@@ -20,7 +20,6 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from fanbell.edge import frames
-from fanbell.edge.addresses import EXEMPT
 from fanbell.edge.auth import Auth, Caller, KeysAway, Unauthorized
 from fanbell.edge.backend import Backend, Busy, Unavailable
 from fanbell.edge.close_codes import BY_NAME
@@ -251,15 +250,14 @@ class Edge:
             wire, self._hub, self._pacer, self._traffic, settings.mailbox_frames, settings.mailbox_bytes
         )
         self._links.add(link)
-        if address != EXEMPT and not self._doors.places.enter(address):
+        if not self._doors.enter(address):
             link.end("too_many_here")
         return link
 
     def done(self, link: SocketLink, address: str) -> None:
         """The link's connection is no more."""
         self._links.discard(link)
-        if address != EXEMPT:
-            self._doors.places.leave(address)
+        self._doors.leave(address)
         link.gone()
         why = link.why or "lost"
         self._traffic.closed[why] = self._traffic.closed.get(why, 0) + 1

@@ -20,7 +20,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from fanbell.edge.addresses import BadProxy
+from fanbell.edge.addresses import BadProxy, Proxies
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Backend, Unavailable
 from fanbell.edge.client_files import mount_client
@@ -144,6 +144,7 @@ async def running(
     Raises one of `REFUSALS`.
     """
     check_bind(settings.host, settings.secrets, settings.token_jwks_url)
+    Proxies(settings.trusted_proxies)  # before anything is made
     auth = Auth.of(settings)
     certificate = Certificate(settings.tls_certfile, settings.tls_keyfile) if settings.tls_certfile else None
     tls = certificate.context if certificate else None

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -656,6 +657,34 @@ async def test_a_token_may_come_in_the_handshake() -> None:
                 assert await client.closed() == code
 
 
+async def test_the_edge_logs_no_tokens(capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    Whatever becomes of a token, in the handshake, in a frame or in what is no frame: it is not in the log, nor kept.
+    """
+    good, bad = make_token(SECRET, "ana", ["user"], 60), "eyJ.not.good"
+    with capture_logs() as lines:
+        async with running(secrets=(SECRET,)) as server:
+            async with server.open(additional_headers={"Authorization": f"Bearer {good}"}) as client:
+                await client.say("connect")
+                await client.hear("page")
+                await client.say("token", token=bad, ref="r")
+                await client.hear("refused")
+                (connection,) = server.edge._server.connections  # type: ignore[union-attr]
+                assert connection.request is not None
+                assert "Authorization" not in connection.request.headers
+            for frame in (
+                f'{{"type":"connect","token":"{good}"',
+                f'{{"type":"token","token":"{good}","ref":7}}',
+            ):
+                async with server.open() as client:
+                    await client.socket.send(frame)
+                    assert await client.closed() == 4400
+    said = str(lines) + "".join(capfd.readouterr())
+
+    assert lines
+    assert not [token for token in (good, bad) if token in said or token.rpartition(".")[2] in said]
+
+
 async def test_a_handshake_names_one_token() -> None:
     """
     Two Authorization headers are refused: which of them counts would be anybody's guess.
@@ -781,7 +810,7 @@ async def test_sessions_of_one_address_are_bounded() -> None:
                 for client in (first, other, here):
                     await client.say("connect", user="ana")
                     await client.hear("hello")
-        await until(lambda: not server.edge._doors.places)
+        await until(lambda: server.edge._doors.addresses == 0)
         async with server.open(**seen_at("192.0.2.1")) as again:
             await again.say("connect", user="ana")
             await again.hear("hello")
