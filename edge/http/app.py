@@ -10,6 +10,7 @@ from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
 from fanbell.edge.http import activities, dead, notifications, operate, stream, tickets, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
+from fanbell.edge.http.etags import Tags
 from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.models import MODELS
@@ -70,12 +71,13 @@ def create_app(
     auth: Auth,
     calls: Sequence[Call] = CALLS,
     streams: Streams | None = None,
+    tags: Tags | None = None,
 ) -> Gate:
     """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document.
 
     `streams` are those of a process that holds people's sockets.
     """
-    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), streams)
+    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), streams, tags or Tags())
     api = Api(
         title="Fanbell",
         version=__version__,
