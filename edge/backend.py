@@ -5,8 +5,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from fanbell.edge.presence import Here
 from fanbell.projections.store import Store
-from fanbell.schemas.records import Activity, Change, Dead, Told
+from fanbell.schemas.records import Activity, Change, Dead, Presence, Told
 from fanbell.streams.core.kinds import Rules
 
 Accepted = Literal["accepted", "duplicate"]
@@ -135,6 +136,31 @@ class Backend(Protocol):
         """Call `listener` with what `notices` carries from now on; returns how to stop that."""
         ...
 
+    @property
+    def on_demand(self) -> bool:
+        """Whether a partition is heard of only once it is followed; else all always are."""
+        ...
+
+    async def follow(self, partition: int) -> None:
+        """Have listeners told of a partition, and the store be right for its users, from now on; those at once too who
+        listen while it is caught up. Raises StoreFailed, LogFailed."""
+        ...
+
+    def unfollow(self, partition: int) -> None:
+        """Hear of a partition no longer; what the store says of its users may be behind."""
+        ...
+
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         """Up to `at_most` records of `notices` from `offset` on, as far as projected."""
+        ...
+
+    def presence(self, user: str) -> Here | None:
+        """How the user is connected, as far as edges have said; None if they are not."""
+        ...
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        """Tell all processes what an edge has to say of its users in a partition, in order.
+
+        Raises Unavailable: then some of it may have been told, or may be yet.
+        """
         ...

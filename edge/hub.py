@@ -36,6 +36,11 @@ WAITING_MAX: Final = 4_096  # records queued behind one feed's read; a store tha
 READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
 ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
 CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
+IDLE_S: Final = (
+    60.0  # a partition is let go of when it had no user for so long: whoever lost the line is back by then
+)
+IDLE_EVERY_S: Final = 5.0  # that is looked at
+PEOPLE_EVERY_S: Final = 60.0  # how people are shown is read anew, where not all of their changes are heard
 RETRY_S: Final = 1.0  # between two tries to read a log that cannot be read
 ALL_LOCALES: Final = "*"
 log = structlog.get_logger("fanbell.edge")
@@ -44,14 +49,24 @@ log = structlog.get_logger("fanbell.edge")
 class Hub:
     """All feeds. Lives on one event loop; nothing here blocks it."""
 
-    def __init__(self, backend: Backend, inbox: Inbox, keep: int, keep_age_ms: int | None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        inbox: Inbox,
+        keep: int,
+        keep_age_ms: int | None,
+        counted: Callable[[str, int, int], None] = lambda user, partition, sessions: None,
+    ) -> None:
+        """`counted` is told when the number of a user's sessions has changed: who, of which partition, how many."""
         self.backend = backend
         self.inbox = inbox
         self.partitions = [Partition(index) for index in range(backend.partitions)]
         self._feeds: dict[str, Feed] = {}
         self.names = Names(backend.store)
-        self._keep = keep
+        self.keep = keep
+        """An inbox is its newest so many rows."""
         self._keep_age_ms = keep_age_ms
+        self._counted = counted
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
         self.gaps = 0
@@ -69,16 +84,66 @@ class Hub:
         return len(self._feeds)
 
     async def open(self) -> None:
-        """Listen, go to where the store stands, and read to the end. Only then may sessions join."""
+        """Listen, and open all partitions, unless that is done when somebody needs them.
+
+        Raises StoreFailed, LogFailed.
+        """
         self._unlisten = self.backend.listen(self.heard)
-        positions = await self.backend.store.positions()
-        for partition in self.partitions:
+        if self.backend.on_demand:
+            self._task(self._let_go())
+            self._task(self._meet_anew())
+        else:
+            await asyncio.gather(*(self._opened(partition) for partition in self.partitions))
+
+    async def opened(self, user: str) -> None:
+        """Have the user's partition read to its end: only then may they `join`. Raises StoreFailed, LogFailed."""
+        partition = self.partition_of(user)
+        if not partition.is_open:
+            await self._opened(partition)
+        partition.idle_s = asyncio.get_running_loop().time()
+
+    async def _opened(self, partition: Partition) -> None:
+        if partition.opening is None:
+            partition.opening = self._task(self._open(partition))
+        await asyncio.shield(partition.opening)  # others wait for it too
+
+    async def _open(self, partition: Partition) -> None:
+        """Follow it, go to where the store stands, and read to the end."""
+        try:
+            await self.backend.follow(partition.index)
+            positions = await self.backend.store.positions()
             first = max(0, positions.get(partition.index, -1) + 1 - RECORDS_MAX)
             recent = await self.backend.notices(partition.index, first, 1)
             if recent:
                 offset, told = recent[0]
                 partition.ring.stand_at(offset - 1, told.seq - 1)
-        await asyncio.gather(*(self._catch_up(partition) for partition in self.partitions))
+            await self._catch_up(partition)
+            partition.idle_s = asyncio.get_running_loop().time()
+        except BaseException:
+            self._close(partition)  # who comes next tries again
+            raise
+
+    def _close(self, partition: Partition) -> None:
+        self.backend.unfollow(partition.index)
+        self.inbox.forget(lambda user: self.partition_of(user) is partition)
+        partition.close()
+
+    async def _let_go(self) -> None:
+        """Of partitions whose users have left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(IDLE_EVERY_S)
+            for partition in self.partitions:
+                if partition.is_idle(loop.time(), IDLE_S):
+                    self._close(partition)
+
+    async def _meet_anew(self) -> None:
+        """People of partitions that are not followed may be shown otherwise by now."""
+        while True:
+            await asyncio.sleep(PEOPLE_EVERY_S)
+            if not all(partition.is_open for partition in self.partitions):
+                self.names.forget()
+                self.inbox.forget_people()
 
     async def close(self) -> None:
         unlisten, self._unlisten = self._unlisten, lambda: None
@@ -98,19 +163,30 @@ class Hub:
         return len(feed.links) if feed else 0
 
     def join(self, user: str, link: Link) -> Feed:
-        """Register a session: from now on every record reaches it. Await `ready` before using the tally."""
+        """Register a session: from now on every record reaches it. Await `ready` before using the tally.
+
+        Raises StoreFailed if the user's partition is not `opened`.
+        """
         feed = self._feeds.get(user)
         if feed is None:
-            feed = self._feeds[user] = Feed(user, self.partition_of(user))
+            partition = self.partition_of(user)
+            if not partition.is_open:
+                raise StoreFailed(f"partition {partition.index} was let go of meanwhile")
+            feed = self._feeds[user] = Feed(user, partition)
+            partition.users += 1
             feed.ready = self._task(self._fill(feed))
         feed.links.append(link)
+        self._counted(user, feed.partition.index, len(feed.links))
         return feed
 
     def leave(self, feed: Feed, link: Link) -> None:
         if link in feed.links:
             feed.links.remove(link)
+            self._counted(feed.user, feed.partition.index, len(feed.links))
         if not feed.links and self._feeds.get(feed.user) is feed:
             del self._feeds[feed.user]
+            feed.partition.users -= 1
+            feed.partition.idle_s = asyncio.get_running_loop().time()
 
     async def _fill(self, feed: Feed) -> None:
         """Read the rows anew. Raises StoreFailed, and then the feed's sessions end."""
@@ -119,7 +195,7 @@ class Hub:
         except StoreFailed:
             self._end(feed, "unavailable")
             raise
-        feed.tally = Tally(rows, self._keep, self._keep_age_ms)
+        feed.tally = Tally(rows, self.keep, self._keep_age_ms)
         self._go_on(feed)
         for link in feed.links:
             link.count()

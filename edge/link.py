@@ -16,15 +16,17 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import ServerConnection
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
 from fanbell.edge import frames
+from fanbell.edge.addresses import EXEMPT
 from fanbell.edge.close_codes import BY_NAME, CloseCode
 from fanbell.edge.feed import Feed
-from fanbell.edge.frames import Connect, Ping
+from fanbell.edge.frames import Ping
 from fanbell.edge.hub import Hub
+from fanbell.edge.limits import Bucket
 from fanbell.edge.mailbox import UNKEYED, Frame, Mailbox
-from fanbell.edge.session import Admitted, Close, Ended, Gone, Input, Output, Pong, Send, Session
+from fanbell.edge.session import Close, Ended, Gone, Input, Output, Pong, Send, Session
 from fanbell.edge.start import start
 from fanbell.projections.rows import Counts
 
@@ -80,12 +82,23 @@ class Connection(ServerConnection):
     """A connection of `websockets` that says when its transport takes data again: a `Wire`."""
 
     link: "SocketLink | None" = None
+    address = EXEMPT
+    """What limits by address count for."""
+    bucket: Bucket | None = None
+    """Of the frames that may come, control frames and fragments included; None is any number."""
+    connections_max = 0
+    """Of one server, those included whose handshake has not come; past it new ones are dropped. 0 is no bound."""
     put_out: Callable[[bytes], object]
     _closing: "asyncio.Task[None] | None" = None
 
     @property
     def is_open(self) -> bool:
         return self.protocol.state is State.OPEN
+
+    def process_event(self, event: Event) -> None:
+        if self.bucket is not None and self.link is not None and not self.bucket.take(time.monotonic()):
+            self.link.end("too_fast")
+        super().process_event(event)
 
     def end(self, row: CloseCode) -> None:
         if self._closing is None:
@@ -94,9 +107,21 @@ class Connection(ServerConnection):
     def abort(self) -> None:
         self.transport.abort()
 
+    def take_authorization(self) -> str | None:
+        """What the handshake's Authorization header said; forgotten with this, for a session lasts for days."""
+        request = self.request
+        if request is None or "Authorization" not in request.headers:
+            return None
+        said = request.headers["Authorization"]
+        del request.headers["Authorization"]
+        return said
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.put_out = self.transport.write
+        if 0 < self.connections_max < len(self.server.handler_tasks):  # it has a task for each
+            self.transport.abort()
+            return
         socket = transport.get_extra_info("socket")
         if socket is not None:
             socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -105,6 +130,11 @@ class Connection(ServerConnection):
         super().resume_writing()
         if self.link is not None:
             self.link.flush()
+
+
+def connections_of(most: int) -> type[Connection]:
+    """Connections of a server that holds at most so many at once."""
+    return type("Connection", (Connection,), {"connections_max": most})
 
 
 class Pacer:
@@ -202,12 +232,10 @@ class SocketLink:
 
     # The session's side
 
-    async def open(self, connect: Connect) -> None:
-        """Register the session, which may have what it asks for, and start it. Raises StoreFailed."""
-        self.locale = await self._hub.locale_of(connect.user, connect.locale)
-        self.feed = self._hub.join(connect.user, self)
-        self.give(Admitted())
-        self.give(await start(self._hub, self.feed, connect.cursor, self.locale))
+    async def begin(self, cursor: str | None) -> None:
+        """Start the session, which has just joined its feed, from `cursor` on. Raises StoreFailed."""
+        assert self.feed is not None
+        self.give(await start(self._hub, self.feed, cursor, self.locale))
         self._pulsed = self.session.seq
         self.watch_expiry(int(time.time() * 1000))
 

@@ -30,11 +30,16 @@ _ORIGIN: Final = re.compile(r"(wss?://[^/\s;,]+)")
 
 
 def mount_page(
-    app: ASGIApp, edge_port: int, edge_url: str = "", about: Mapping[str, Any] | None = None
+    app: ASGIApp,
+    edge_port: int,
+    edge_url: str = "",
+    about: Mapping[str, Any] | None = None,
+    secure: bool = False,
 ) -> ASGIApp:
     """`app` with the page in front of it.
 
-    `edge_port` and `edge_url` say where the WebSocket is, as `/v1/edge` does. `about` tells the page whom to show:
+    `edge_port` and `edge_url` say where the WebSocket is, as `/v1/edge` does, `secure` whether it is so by TLS. `about`
+    tells the page whom to show:
     {"user": id, "people": [{"id", "name"}], "posts": {id of a post of the user: title}}.
     """
     bodies = {path: (_read(name), kind) for path, (name, kind) in FILES.items()}
@@ -48,7 +53,7 @@ def mount_page(
         headers = [
             (b"content-type", kind),
             (b"content-length", b"%d" % len(body)),
-            (b"content-security-policy", policy(_host(scope), edge_port, edge_url).encode()),
+            (b"content-security-policy", policy(_host(scope), edge_port, edge_url, secure).encode()),
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
             (b"cross-origin-resource-policy", b"same-origin"),
@@ -62,14 +67,14 @@ def mount_page(
     return page
 
 
-def policy(host: str, edge_port: int, edge_url: str) -> str:
+def policy(host: str, edge_port: int, edge_url: str, secure: bool = False) -> str:
     """The content security policy for a page asked for at `host`: it may speak to the API and to the edge alone."""
     if edge_url:
         found = _ORIGIN.match(edge_url)
         edge = found[1] if found else ""
     else:
         name = re.sub(r":[0-9]+$", "", host) if _HOST.fullmatch(host) else "127.0.0.1"
-        edge = f"ws://{name}:{edge_port}"
+        edge = f"{'wss' if secure else 'ws'}://{name}:{edge_port}"
     return POLICY.format(edge=edge)
 
 

@@ -73,7 +73,9 @@ def _hello(hub: Hub, feed: Feed, cursor: str | None, *, recovered: bool) -> Fram
     return frames.framed(
         {
             "type": "hello",
+            "user": feed.user,
             "epoch": hub.backend.epoch,
+            "keep": hub.keep,
             "cursor": cursor,
             "recovered": recovered,
             "counts": counts,

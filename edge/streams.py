@@ -22,7 +22,8 @@ class Streams:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._wires: dict[HttpWire, SocketLink] = {}
+        self._wires: dict[HttpWire, tuple[SocketLink, str]] = {}
+        """Each with its session and the address that it counts for."""
         self._none = asyncio.Event()
         self._none.set()
         self._stopping = False
@@ -36,19 +37,24 @@ class Streams:
         if why is not None:
             raise Refused(BY_NAME[why])
 
-    async def open(self, wire: HttpWire, connect: Connect, ends_in_s: float | None) -> None:
-        """Start a session of `connect.user`, whose right to it was checked; `done` must follow, unless this raises.
+    async def open(
+        self, wire: HttpWire, user: str, connect: Connect, address: str, ends_in_s: float | None
+    ) -> None:
+        """Start a session of `user`, whose right to it was checked; `done` must follow, unless this raises.
 
-        `ends_in_s`: when its token's time is over, None is never. Raises Refused, StoreFailed.
+        `address`: what limits count it for. `ends_in_s`: when its token's time is over, None is never. Raises Refused,
+        StoreFailed.
         """
-        self.check(connect.user)
-        link = self._wires[wire] = self._edge.begin(wire)
+        self.check(user)
+        link = self._edge.begin(wire, address)
+        self._wires[wire] = link, address
         self._none.clear()
         try:
             if ends_in_s is not None:
                 link.ends_in(ends_in_s, "token_expired")
             link.give(connect)
-            await link.open(connect)
+            if await self._edge.join(link, user, connect.locale):
+                await link.begin(connect.cursor)
             if wire.ended is not None:
                 raise Refused(wire.ended)
         except BaseException:
@@ -58,14 +64,14 @@ class Streams:
     def done(self, wire: HttpWire) -> None:
         """The answer is over."""
         wire.hang_up()
-        self._edge.done(self._wires.pop(wire))
+        self._edge.done(*self._wires.pop(wire))
         if not self._wires:
             self._none.set()
 
     async def stop(self, drain_s: float) -> None:
         """Take no more, end all with "restart", and wait at most `drain_s` for clients to take that."""
         self._stopping = True
-        for link in list(self._wires.values()):
+        for link, _ in list(self._wires.values()):
             link.end("restart")
         try:
             async with asyncio.timeout(drain_s):

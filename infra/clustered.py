@@ -63,13 +63,23 @@ def is_away(error: Exception) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, patience: Patience | None = None) -> AsyncIterator[up.Opened]:
+async def opened(
+    settings: Settings, patience: Patience | None = None, parts: up.Parts = up.BOTH
+) -> AsyncIterator[up.Opened]:
     """The backend of an API or an edge. Raises what `clients` and `Clustered.start` do."""
     patience = patience or Patience()
     async with clients(settings, patience) as (log, cassandra, store):
 
         async def started() -> Clustered:
-            made = Clustered(settings, log, store, CassandraTickets(cassandra))
+            # An API answers for everybody, and about everybody; an edge for those who are connected to it.
+            made = Clustered(
+                settings,
+                log,
+                store,
+                CassandraTickets(cassandra),
+                hears_presence=parts.api,
+                on_demand=not parts.api,
+            )
             await made.start()
             return made
 
@@ -89,5 +99,15 @@ def serve(settings: Settings, json: bool, parts: up.Parts) -> int:
         up.say(live, json, more, where)
 
     stop = asyncio.Event()
-    patient = partial(opened, patience=Patience(settings.start_wait_s, stop))
-    return up.serve(settings, json, started, opened=patient, parts=parts, refusals=REFUSALS, stop=stop)
+    patience = Patience(settings.start_wait_s, stop)
+    patient = partial(opened, patience=patience, parts=parts)
+    return up.serve(
+        settings,
+        json,
+        started,
+        opened=patient,
+        parts=parts,
+        refusals=REFUSALS,
+        stop=stop,
+        drain_s=settings.drain_s,
+    )

@@ -14,7 +14,7 @@ RATE: Final = 1.2  # moments a second: lively, and slow enough to read
 
 def run(settings: Settings, seed: int = 1) -> int:
     """Serve with the page and the town until a signal; the exit code. The data folder is kept for the next time."""
-    if settings.secrets:
+    if settings.needs_tokens:
         sys.stderr.write("fanbell: the demo's page has no token; leave the token secret out\n")
         return Exit.USAGE
     town = Town(seed, demo.new_run())

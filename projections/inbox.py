@@ -195,6 +195,16 @@ class Inbox:
             if user in reads:
                 self._rows_cached -= len(reads.pop(user).rows) + 1
 
+    def forget(self, concerns: Callable[[str], bool]) -> None:
+        """Keep nothing of what was read, or is being read, of the inboxes of those whom it concerns: nobody will tell
+        when they change."""
+        self.changed([user for user in {*self._reads, *self._reading} if concerns(user)])
+
+    def forget_people(self) -> None:
+        """Read anew how people are shown: not all of their changes are told."""
+        self._profiles_changed += 1
+        self._profiles = {}
+
     async def _read(self, user: str) -> _Read:
         read = self._reads.get(user)
         if read is not None:

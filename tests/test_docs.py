@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from docs.generate import REFERENCE, commands, reference
+from docs.generate import CLIENT_CODES, REFERENCE, client_codes, commands, reference
 from fanbell.edge.close_codes import CLOSE_CODES
 from fanbell.edge.http.metrics import Metrics
 from fanbell.infra.cli.exits import Exit
@@ -54,6 +54,13 @@ def test_the_reference_is_what_the_code_says() -> None:
     docs/reference.md is what `make docs` writes.
     """
     assert REFERENCE.read_text(encoding="utf-8") == reference()
+
+
+def test_the_client_has_the_close_codes() -> None:
+    """
+    The JavaScript client goes by the table of close codes that the edge closes by.
+    """
+    assert CLIENT_CODES.read_text(encoding="utf-8") == client_codes()
 
 
 def test_the_reference_leaves_nothing_out() -> None:

@@ -1,6 +1,6 @@
 """The HTTP API, plugged together: the table of calls as routes of FastAPI, behind the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fanbell import __version__
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
-from fanbell.edge.http import activities, dead, notifications, operate, stream, tickets, wishes
+from fanbell.edge.http import activities, dead, notifications, operate, presence, stream, tickets, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
 from fanbell.edge.http.etags import Tags
 from fanbell.edge.http.gate import PUBLIC, Gate
@@ -23,6 +23,7 @@ CALLS: Final[tuple[Call, ...]] = (
     *wishes.CALLS,
     *stream.CALLS,
     *tickets.CALLS,
+    *presence.CALLS,
     *operate.CALLS,
     *dead.CALLS,
 )
@@ -70,14 +71,18 @@ def create_app(
     settings: HttpSettings,
     auth: Auth,
     calls: Sequence[Call] = CALLS,
+    leaving: Callable[[], bool] = bool,
     streams: Streams | None = None,
     tags: Tags | None = None,
 ) -> Gate:
     """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document.
 
-    `streams` are those of a process that holds people's sockets.
+    `leaving`: whether the process is about to stop, so that it calls itself not ready. `streams` are those of a process
+    that holds people's sockets.
     """
-    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), streams, tags or Tags())
+    edge = Edge(
+        backend, inbox, settings, Metrics(backend.stats), Failures(), tags or Tags(), leaving, streams
+    )
     api = Api(
         title="Fanbell",
         version=__version__,

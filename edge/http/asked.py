@@ -12,7 +12,6 @@ from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-import jwt
 from starlette.types import Receive, Scope
 
 from fanbell.edge.auth import Caller
@@ -102,13 +101,15 @@ class Asked:
         found = [value for key, value in self.scope["headers"] if key == name]
         return b", ".join(found).decode("latin-1") if found else None
 
+    @property
+    def address(self) -> str:
+        """What limits by address count the request for."""
+        return str(self.scope["fanbell.address"])
+
     def token_left_s(self) -> float | None:
         """How long the caller's token, which was verified, is still good, s; None where none is needed."""
-        if self.caller.anybody:
-            return None
-        token = (self.header(b"authorization") or "").partition(" ")[2].strip()
-        claims = jwt.decode(token, options={"verify_signature": False})
-        return max(0.0, float(claims["exp"]) - time.time())
+        left_s = self.caller.left_s(time.time())
+        return None if left_s == float("inf") else max(0.0, left_s)
 
     def query(self, known: Collection[str] = ()) -> dict[str, str]:
         """The query parameters. Raises Problem for unknown, repeated or unreadable ones."""

@@ -100,9 +100,11 @@ class Edge:
     settings: HttpSettings
     metrics: Metrics
     failures: Failures
-    streams: Streams | None
-    """None in a process that holds no sockets."""
     tags: Tags
+    leaving: Callable[[], bool] = bool
+    """Whether the process is about to stop, and clients had better go elsewhere."""
+    streams: Streams | None = None
+    """None in a process that holds no sockets."""
 
 
 class Sendable(Protocol):

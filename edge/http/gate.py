@@ -9,7 +9,6 @@ limit's numbers.
 import re
 import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -18,7 +17,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from fanbell.edge.auth import ANYBODY, LOOPBACK_NAMES, Auth, Caller, Unauthorized, is_loopback
+from fanbell.edge.addresses import EXEMPT, LOOPBACK_NAMES, Proxies
+from fanbell.edge.auth import ANYBODY, Auth, Caller, KeysAway, Unauthorized
 from fanbell.edge.http.calls import Edge, problem_answer
 from fanbell.edge.origins import Hosts, Origins, host_name
 from fanbell.edge.problems import Problem, bad_request, forbidden, not_found
@@ -45,6 +45,7 @@ PREFLIGHT: Final = (
     ),
     (b"access-control-max-age", b"600"),
 )
+KEYS_RETRY_S: Final = 10  # keys that could not be fetched are tried for so often
 EXPOSED: Final = b"etag, last-modified, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
 _SINGLE: Final = {b"host": "host", b"origin": "origin", b"authorization": "authorization"}
 
@@ -68,6 +69,7 @@ class Gate:
         self._failures = edge.failures
         self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
         self._origins = Origins(settings.allowed_origins, settings.edge_port or settings.port + 1)
+        self._proxies = Proxies(settings.trusted_proxies)
         self._per_address = (
             RateLimit(settings.rate_limit_per_address) if settings.rate_limit_per_address else None
         )
@@ -107,7 +109,7 @@ class Gate:
         inner = dict(scope, app=self.api, path=raw_path(scope), method="GET" if head else scope["method"])
         inner["fanbell.head"] = head
         try:
-            if self._admit(inner, headers):
+            if await self._admit(inner, headers):
                 await self.api.router(inner, receive, sender)
             else:
                 await sender({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
@@ -129,7 +131,7 @@ class Gate:
         )
         return Problem(405, "method", f"This path takes {allow} only.", headers={"allow": allow})
 
-    def _admit(self, scope: Scope, headers: Headers) -> bool:
+    async def _admit(self, scope: Scope, headers: Headers) -> bool:
         """Whether the request may pass; False for a preflight. Adds to answers' `headers`. Raises Problem."""
         told = single_headers(scope["headers"])
         host = told.get("host", "")
@@ -147,9 +149,10 @@ class Gate:
                 return False
         now_s = time.monotonic()
         client = scope.get("client")
-        # Loopback is this machine, or a proxy that speaks for many: no limit by address makes sense for either.
-        if self._per_address is not None and client and not _is_loopback(client[0]):
-            _limit(self._per_address.take(client[0], now_s), headers)
+        address = self._proxies.client(client[0], forwarded_for(scope["headers"])) if client else EXEMPT
+        scope["fanbell.address"] = address
+        if self._per_address is not None and address != EXEMPT:
+            _limit(self._per_address.take(address, now_s), headers)
         if scope["path"] in PUBLIC:
             scope["fanbell.caller"] = ANYBODY
             return True
@@ -157,16 +160,16 @@ class Gate:
             scope["fanbell.caller"] = NOBODY
             return True
         try:
-            caller = self._auth.caller(told.get("authorization"))
+            caller = await self._auth.caller(told.get("authorization"))
         except Unauthorized as error:
             raise Problem(401, "unauthorized", str(error), headers={"www-authenticate": "Bearer"}) from None
+        except KeysAway as error:
+            wait = {"retry-after": str(KEYS_RETRY_S)}
+            raise Problem(503, "unavailable", f"{error}.", headers=wait) from None
         if self._per_token is not None and caller.user is not None:
             _limit(self._per_token.take(caller.user, now_s), headers)
         scope["fanbell.caller"] = caller
         return True
-
-
-_is_loopback = lru_cache(maxsize=1_024)(is_loopback)
 
 
 def single_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -179,6 +182,11 @@ def single_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
                 raise bad_request(f"The header {key} is given twice.")
             found[key] = value.decode("latin-1")
     return found
+
+
+def forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """The values of X-Forwarded-For, in order."""
+    return [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
 
 
 def shows_ticket(scope: Scope) -> bool:

@@ -173,6 +173,15 @@ MODELS: Final[dict[str, Schema]] = {
             "unknown": {**_IDS, "description": "Not in the inbox; ignored."},
         }
     ),
+    "Presence": _all(
+        {
+            "user": ID,
+            "online": _FLAG,
+            "devices": _WHOLE,
+            "since": _or_null({"type": "string", "format": "date-time"}),
+            "last_active": _or_null({"type": "string", "format": "date-time"}),
+        }
+    ),
     "Ids": _all({"items": {"type": "array", "items": _TEXT}, "next": _or_null(_TEXT)}),
     "Preferences": _object(
         {

@@ -80,7 +80,8 @@ async def get_stream(edge: Edge, asked: Asked) -> Answer | EventStream:
         return Answer(b"", content_type=CONTENT_TYPE)
     wire = HttpWire(_prepared(asked.scope.get("fanbell.transport")))
     try:
-        await edge.streams.open(wire, Connect(user, cursor=cursor, locale=locale), ends_in_s)
+        connect = Connect(user, cursor=cursor, locale=locale)
+        await edge.streams.open(wire, user, connect, asked.address, ends_in_s)
     except Refused as error:
         raise _problem_of(error) from None
     return EventStream(edge.streams, wire, asked.receive)

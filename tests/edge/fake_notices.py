@@ -10,7 +10,7 @@ from fanbell.projections.inbox import Inbox
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import encode_body
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Change, Content, Mark, Notice, Retraction, Told, Update, Wish
+from fanbell.schemas.records import Change, Content, Mark, Notice, Presence, Retraction, Told, Update, Wish
 from fanbell.streams.core.kinds import default_source, parse_rules
 
 NOW_MS = 1_800_000_000_000
@@ -37,6 +37,8 @@ class FakeNotices:
         self.tickets = MemoryTickets()
         self.log: list[list[tuple[int, Told]]] = [[] for _ in range(partitions)]
         self.changes: list[Change] = []
+        self.said: list[tuple[int, Presence]] = []
+        self.mute: Exception | None = None
         self.fails: Exception | None = None
         self.reads = 0
         self._told = [0] * partitions
@@ -110,6 +112,19 @@ class FakeNotices:
             if change.kind == "mark":
                 await self.mark(change.user, change.verb or "", change.seqs, change.up_to)
         return {}
+
+    on_demand = False
+
+    async def follow(self, partition: int) -> None:
+        pass
+
+    def unfollow(self, partition: int) -> None:
+        pass
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        if self.mute:
+            raise self.mute
+        self.said += [(partition, record) for record in said]
 
     async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
         return True

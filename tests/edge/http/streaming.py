@@ -147,7 +147,7 @@ async def running(
         server.settings,
         server.auth,
         CALLS,
-        server.streams,
+        streams=server.streams,
     )
     try:
         async with answering(app, listening):

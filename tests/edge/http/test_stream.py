@@ -9,7 +9,6 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fanbell.edge import link as link_module
-from fanbell.edge import socket as socket_module
 from fanbell.edge import sse as sse_module
 from fanbell.edge.auth import make_token
 from fanbell.edge.cursor import encode_cursor
@@ -305,12 +304,11 @@ async def test_who_may_listen() -> None:
         assert (await server.refused("ana", bearer("site", "producer")))[0] == 403
 
 
-async def test_streams_have_the_bounds_of_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streams_have_the_bounds_of_sockets() -> None:
     """
     A user has so many sessions and a server so many sockets, whatever they travel by; more are refused with a reason.
     """
-    monkeypatch.setattr(socket_module, "SESSIONS_PER_USER_MAX", 1)
-    async with running(sockets_max=2) as server, server.stream("ana") as stream:
+    async with running(sockets_max=2, sessions_per_user=1) as server, server.stream("ana") as stream:
         await stream.hear("page")
         status, problem = await server.refused("ana")
         assert (status, problem["type"]) == (429, "fanbell:too-many-devices")
