@@ -10,6 +10,7 @@ from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
 from fanbell.edge.http import activities, dead, notifications, operate, presence, stream, tickets, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
+from fanbell.edge.http.etags import Tags
 from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.models import MODELS
@@ -72,13 +73,16 @@ def create_app(
     calls: Sequence[Call] = CALLS,
     leaving: Callable[[], bool] = bool,
     streams: Streams | None = None,
+    tags: Tags | None = None,
 ) -> Gate:
     """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document.
 
     `leaving`: whether the process is about to stop, so that it calls itself not ready. `streams` are those of a process
     that holds people's sockets.
     """
-    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures(), leaving, streams)
+    edge = Edge(
+        backend, inbox, settings, Metrics(backend.stats), Failures(), tags or Tags(), leaving, streams
+    )
     api = Api(
         title="Fanbell",
         version=__version__,

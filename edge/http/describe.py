@@ -111,6 +111,11 @@ def query(name: str, description: str, schema: Schema | None = None) -> Schema:
     }
 
 
+def header(name: str, description: str) -> Schema:
+    """A header that a request may have."""
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
 def json(description: str, model: str, example: Any) -> Schema:
     """An answer in JSON of the form `model`."""
     content: Schema = {"schema": ref(model)}

@@ -162,5 +162,8 @@ class FakeInbox:
             {"items": [], "cursor": cursor, "next": None, "prev": None, "total": 0, "unread": 0, "unseen": 0}
         )
 
+    async def stamp(self, user: str) -> tuple[int, ...]:
+        return (0,)
+
     async def counts(self, user: str) -> Counts:
         return Counts(unread=0, unseen=0, kinds={}, scopes={})

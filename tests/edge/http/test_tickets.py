@@ -11,6 +11,7 @@ import pytest
 
 from fanbell.edge import tickets as tickets_module
 from fanbell.edge.auth import make_token
+from fanbell.edge.http.app import EDGE_CALLS
 from fanbell.projections.store import StoreFailed
 from tests.edge.http.conftest import SECRET, Server, bearer, errors_of
 from tests.edge.http.streaming import running
@@ -172,6 +173,16 @@ def test_a_process_without_sockets_says_who_has_them(server: Server) -> None:
     assert "fanbell edge" in answer.json()["detail"]
 
 
+def test_a_process_of_sockets_alone_has_streams_and_tickets() -> None:
+    """
+    An edge process takes and makes tickets, and answers nothing of the rest of the API.
+    """
+    paths = {call.path for call in EDGE_CALLS}
+
+    assert {"/v1/users/{user}/stream", "/v1/tickets", "/healthz", "/readyz", "/metrics"} <= paths
+    assert not {"/v1/activities", "/v1/users/{user}/notifications"} & paths
+
+
 def test_tickets_are_in_no_log(tmp_path: Path) -> None:
     """
     Nothing that a server writes or tells, of streams opened, refused and failed, has a ticket in it.
@@ -201,6 +212,13 @@ def test_tickets_are_in_no_log(tmp_path: Path) -> None:
             told += _looked(f"{up.url}/metrics")
             assert b"event: hello" in told
             assert b"/v1/users/{user}/stream" in told
+            opened = f"{up.url}/v1/users/ana/stream?ticket={_made(up.url, token)}"
+            with urllib.request.urlopen(opened, timeout=10) as stream:
+                assert stream.read(5) == b"retry"
+                up.process.terminate()
+                last = stream.read()
+            assert b"event: close" in last
+            assert b'"code":1001' in last
             assert up.end() == 0
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
