@@ -215,7 +215,9 @@ class World:
     # The end
 
     async def quiet(self) -> None:
-        """Nothing happens any more; all devices come, and read to the end."""
+        """A last record, by which losses show; then nothing happens any more. All devices come, and read to the end."""
+        change = Change("c", "mute", "zoe", side="user", aspect="author", object="last")
+        await self.backend.append(Wish(0, 0, -1, -1, self.backend.seq + 1, encode_body(change)))
         await self.backend.catch_up()
         for _ in range(20):
             for device in self.devices:
