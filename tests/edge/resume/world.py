@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from fanbell.edge import link as link_module
 from fanbell.edge import start as start_module
-from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.cursor import ForeignCursor, encode_cursor
 from fanbell.edge.hub import Hub
 from fanbell.edge.link import Pacer, Traffic
 from fanbell.edge.ring import Ring
@@ -283,4 +283,6 @@ def run(seed: int) -> tuple[list[str], dict[str, int]]:
         found, seen = run_virtual(_life(seed))
     except Stuck:
         return ["stuck: somebody waits for what nobody will do"], {}
+    except ForeignCursor as error:
+        return [f"what it shows {error}"], {}
     return found, seen
