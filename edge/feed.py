@@ -64,7 +64,7 @@ class Link(Protocol):
 class Left:
     """What of the rows that left by themselves one feed was told; `leaving.py` has the theory."""
 
-    __slots__ = ("all_due", "due_ms", "lost_ms", "shown_to", "timer", "told_ms")
+    __slots__ = ("all_due", "due_ms", "lost_ms", "not_before", "timer", "told_ms")
 
     def __init__(self) -> None:
         self.told_ms: int | None = None
@@ -73,8 +73,8 @@ class Left:
         """Whether sessions are to be told of all rows that are shown."""
         self.lost_ms: int | None = None
         """When rows last left in a way that clients cannot see."""
-        self.shown_to = 0
-        """Seq up to which a session was shown all by its page."""
+        self.not_before = 0
+        """Seq up to which every record must have been told before anything is said."""
         self.due_ms: int | None = None
         self.timer: asyncio.TimerHandle | None = None
 

@@ -8,8 +8,9 @@ was full. Ids stand in the store, so each takes a read: once per user and not pe
 so many users at once; records queue behind it as behind any other.
 
 A session that is still opening is told neither: its start was made by the same clock, and `watch` says from when on.
-The store may be ahead of the records that made the rows we know. Then a page may show a row again that, by our rows,
-has expired, and nobody would be told of it a second time; so nothing is said until we have come as far as every page.
+The store may be ahead of the records that we have told. Then a page may show a row again that, by our rows, has
+expired, and nobody would be told of it a second time; and rows that were read may be without one that records yet to be
+told push out. So nothing is said before everything that pages and rows show has been told.
 """
 
 import asyncio
@@ -50,16 +51,16 @@ class Leaver:
         self._clock = clock
         self._slots = asyncio.Semaphore(READS_MAX)
 
-    def watch(self, feed: Feed, since_ms: int, shown_to: int = 0) -> None:
+    def watch(self, feed: Feed, since_ms: int, at: int, shown_to: int = 0) -> None:
         """A session of `feed` has begun with what was shown at `since_ms`: it hears of what has left since then.
 
-        Its page, if it got one, shows all that happened up to `shown_to`.
+        It is told of every record above `at`. Its page, if it got one, shows all that happened up to `shown_to`.
         """
         left = feed.left
-        left.shown_to = max(left.shown_to, shown_to)
+        left.not_before = max(left.not_before, shown_to)
         left.told_ms = since_ms if left.told_ms is None else min(left.told_ms, since_ms)
-        if left.lost_ms is not None and left.lost_ms >= since_ms:
-            left.all_due = True
+        if feed.tally.as_of > at or (left.lost_ms is not None and left.lost_ms >= since_ms):
+            self._all(feed)
         self.look(feed)
 
     def look(self, feed: Feed) -> None:
@@ -80,7 +81,7 @@ class Leaver:
     def lost(self, feed: Feed) -> None:
         """Rows have left `feed` in a way that clients cannot see."""
         feed.left.lost_ms = self._clock()
-        feed.left.all_due = True
+        self._all(feed)
         self.look(feed)
 
     def pushed_out(self, feed: Feed) -> None:
@@ -94,7 +95,7 @@ class Leaver:
         self.forget(feed)
         if not feed.links or left.told_ms is None:
             return
-        if feed.reads or feed.told < left.shown_to:  # moments
+        if feed.reads or feed.told < left.not_before:  # moments
             return self._set(feed, now_ms + EVERY_MS)
         if left.all_due:
             left.all_due = False
@@ -122,7 +123,7 @@ class Leaver:
             log.error("rows that left cannot be read", error=str(error))
             self._turns.end(feed, "unavailable")
         else:
-            said = stands >= left.shown_to
+            said = stands >= left.not_before
             if said:
                 self._tell(feed, frame)
             if said and left.told_ms == since_ms:  # nobody came who has to be told of more
@@ -139,6 +140,12 @@ class Leaver:
             return frames.kept(await self._turns.ids(user))
         bodies = await self._store.bodies(user, [row.body for row in expired])
         return frames.gone([bodies[row.body].id for row in expired if row.body in bodies])
+
+    @staticmethod
+    def _all(feed: Feed) -> None:
+        """Say which rows are left, once every record that they show has been told."""
+        feed.left.all_due = True
+        feed.left.not_before = max(feed.left.not_before, feed.tally.as_of)
 
     @staticmethod
     def _tell(feed: Feed, frame: Frame) -> None:

@@ -50,12 +50,12 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
     if since is not None:
         missed = await _missed(hub, feed, locale, since, at, recent)
         if missed is not None:
-            hub.leaver.watch(feed, now_ms)
+            hub.leaver.watch(feed, now_ms, at)
             return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
     page = await hub.inbox.answer(feed.user, Query(limit=PAGE_ROWS), locale)
     shown_to = decode_cursor(page["cursor"], hub.backend.epoch)
     frame = frames.framed({"type": "page", **page, "cursor": hub.cursor(at)})
-    hub.leaver.watch(feed, now_ms, shown_to)
+    hub.leaver.watch(feed, now_ms, at, shown_to)
     return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown_to)
 
 

@@ -24,14 +24,15 @@ class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
     __slots__ = (
-        "_as_of", "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
-        "_seqs", "_unread", "_unseen", "_was_full", "pushed_out",
+        "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
+        "_seqs", "_unread", "_unseen", "_was_full", "as_of", "pushed_out",
     )  # fmt: skip
 
     def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
         self._rows = {row.seq: row for row in rows}
         self._seqs = sorted(self._rows)
-        self._as_of = max((row.changed_seq for row in self._rows.values()), default=0)
+        self.as_of = max((row.changed_seq for row in self._rows.values()), default=0)
+        """The rows that were given show every record up to here."""
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
@@ -55,7 +56,7 @@ class Tally:
 
         Also those that had it already: a session that started meanwhile may have been told something in between.
         """
-        if told.seq <= self._as_of:
+        if told.seq <= self.as_of:
             return self._had(told)
         if isinstance(told, Notice):
             self._put(told, told.seq, 0)

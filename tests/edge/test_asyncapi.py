@@ -6,6 +6,7 @@ asyncapi/asyncapi_3_0_0.json is the JSON schema of AsyncAPI 3.0.0 as the npm pac
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from fanbell.schemas.parse import VERBS
 from tests.edge.described import DOCUMENT, SCHEMAS, VALIDATORS, check_sent
 from tests.edge.test_socket import Client, running, until
 
+EDGE: Final = ASYNCAPI.parent / "edge.md"
 SPECIFICATION: Final = Path(__file__).parent / "asyncapi" / "asyncapi_3_0_0.json"
 TOKENS_COME: Final = hasattr(frames, "Token")
 """Whether this edge takes tokens in place, and users that are named by their token alone."""
@@ -74,6 +76,24 @@ def test_close_codes_are_the_table() -> None:
     The document has every close code, and says what the table says.
     """
     assert [tuple(row.values()) for row in DOCUMENT["x-close-codes"]] == [tuple(row) for row in CLOSE_CODES]
+
+
+def test_the_page_names_what_the_document_describes() -> None:
+    """
+    docs/edge.md has every frame type and verb that the document describes, with its fields, and no other.
+    """
+    text = EDGE.read_text(encoding="utf-8")
+    described = {"connect", "token", "ping", *SERVER}
+    rows = re.findall(r'^\| .*?"type": "(\w+)"(.*?)\}` \|', text, re.MULTILINE)
+
+    assert {name for name, _ in rows} - {"read"} == described
+    assert [verb for verb in VERBS if f"`{verb}`" not in text and f'"{verb}"' not in text] == []
+    for name, said in rows:
+        fields = set(re.findall(r'"(\w+)"', said))
+        known = set(fields_of("mark" if name == "read" else name)) if name != "counts" else fields
+        assert fields <= known, name
+        if "…" not in said.replace("[…]", ""):
+            assert name == "read" or known - {"type"} == fields or name == "counts", name
 
 
 @pytest.mark.parametrize("name", [*CLIENT, *SERVER, "close"])

@@ -86,16 +86,14 @@ class Scripted:
             await self._live.projected(await self._memory.positions())
 
     def tell(self, how_many: int, *, lost: bool = False) -> None:
-        """Tell listeners of as many records as they may hear of; or let those be lost on the way to them."""
+        """Tell listeners of as many records as they may hear of; or let those be lost on the way to the last one."""
         end = len(self.log) if self._live is not None else self._projected
         records = self.log[self._told : min(end, self._told + how_many)]
         self._told += len(records)
         if self._live is not None:
             records = self._live.hear(0, records)
-        if lost:
-            self.gaps += len(records)
-            return
-        for listener in list(self._listeners):
+        self.gaps += len(records) if lost else 0
+        for listener in self._listeners[: -1 if lost else None]:
             if records:
                 listener(0, records)
 

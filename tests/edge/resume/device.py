@@ -69,6 +69,7 @@ class Device:
         """The newest row that it was ever shown: what is not above it is no news."""
         self.page_to = 0
         """The newest row on a page that was ahead of its cursor: up to there, who comes back may be told again."""
+        self._ahead = 0
         self.faults: list[str] = []
         self.seen: dict[str, int] = {}
         self.wire: FakeWire | None = None
@@ -80,6 +81,7 @@ class Device:
 
     async def come(self, world: Any) -> None:
         """Connect, with the cursor that it has."""
+        self.page_to = max(self.page_to, self._ahead)
         self.wire = wire = FakeWire()
         self.link = link = SocketLink(
             wire, world.hub, world.pacer, world.traffic, world.mailbox_frames, 1_000_000
@@ -129,14 +131,13 @@ class Device:
         match frame["type"]:
             case "hello":
                 if frame["epoch"] != self.epoch:
-                    self.epoch, self.shown_to, self.page_to = frame["epoch"], 0, 0
+                    self.epoch, self.shown_to, self.page_to, self._ahead = frame["epoch"], 0, 0, 0
                 self.counts = frame["counts"]
             case "page":
                 self.rows = {item["id"]: item for item in frame["items"]}
                 newest = max(map(self.seq_of, frame["items"]), default=0)
                 self.shown_to = max(self.shown_to, newest)
-                if newest > self.seq_of(frame):
-                    self.page_to = newest
+                self._ahead = newest if newest > self.seq_of(frame) else 0
             case "notification":
                 self._show(frame["item"])
             case "state":

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from fanbell.edge import link as link_module
 from fanbell.edge import start as start_module
-from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.cursor import ForeignCursor, encode_cursor
 from fanbell.edge.hub import Hub
 from fanbell.edge.link import Pacer, Traffic
 from fanbell.edge.ring import Ring
@@ -215,7 +215,9 @@ class World:
     # The end
 
     async def quiet(self) -> None:
-        """Nothing happens any more; all devices come, and read to the end."""
+        """A last record, by which losses show; then nothing happens any more. All devices come, and read to the end."""
+        change = Change("c", "mute", "zoe", side="user", aspect="author", object="last")
+        await self.backend.append(Wish(0, 0, -1, -1, self.backend.seq + 1, encode_body(change)))
         await self.backend.catch_up()
         for _ in range(20):
             for device in self.devices:
@@ -281,4 +283,6 @@ def run(seed: int) -> tuple[list[str], dict[str, int]]:
         found, seen = run_virtual(_life(seed))
     except Stuck:
         return ["stuck: somebody waits for what nobody will do"], {}
+    except ForeignCursor as error:
+        return [f"what it shows {error}"], {}
     return found, seen
