@@ -64,6 +64,10 @@ class Site:
     async def stop(self) -> None:
         await self._stack.aclose()
 
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
     async def publish(self, *activities: Activity) -> None:
         await self.server.backend.publish(activities)
 
@@ -121,9 +125,14 @@ async def live(seed: int, folder: Path) -> tuple[list[Wrong], Counter[str]]:
         await site.server.backend.apply_rules(RULES)
         await site.publish(*(Activity(f"f-{author}", "follow", "ana", author) for author in AUTHORS))
         await site.publish(Activity("own", "post", "ana", "post-own"))
-        async with Proxy(random, site.settings.edge_port) as proxy, two_devices(proxy.port) as devices:
+        async with (
+            Proxy(Random(f"{seed}, lines"), site.settings.edge_port) as proxy,
+            two_devices(proxy.port) as devices,
+        ):
             for step in range(STEPS):
                 await do_something(random, step, site, devices)
+                if step == STEPS // 2:  # once at least
+                    await site.restart()
             proxy.calm = True
             async with asyncio.timeout(PATIENCE_S):
                 for device in devices.values():
@@ -162,8 +171,7 @@ async def do_something(random: Random, step: int, site: Site, devices: dict[str,
     elif dice < 0.93:
         random.choice(list(devices.values())).mark(random)
     else:
-        await site.stop()
-        await site.start()
+        await site.restart()
     await asyncio.sleep(0.05 * random.random())  # so that steps and reads of the lines mix
 
 
