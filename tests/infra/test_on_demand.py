@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 
 import pytest
@@ -23,7 +23,7 @@ from fanbell.schemas.records import Change
 from fanbell.schemas.topics import NOTICES
 from fanbell.streams.log import LogFailed
 from tests.edge.test_start import Client, Wire
-from tests.infra.memory_cluster import PARTITIONS, MemoryCluster
+from tests.infra.memory_cluster import PARTITIONS, MemoryCluster, MemoryTail
 from tests.infra.test_cluster import follow, post, shown, until
 
 pytestmark = pytest.mark.anyio
@@ -184,7 +184,7 @@ async def test_a_page_is_not_of_before_the_partition_was_let_go_of(
     await person.arrive()  # a page, which is kept
     person.cut(1_000)
     await until(lambda: not edge.follows)
-    await tell(cluster, "a1")
+    await tell(cluster, "a1", projected=True)
     person.cursor = None
 
     await person.arrive()
@@ -229,6 +229,29 @@ async def test_a_partition_that_does_not_go_on_where_the_store_stands_ends_the_p
         await Person(edge.hub, HERE).come()
 
     assert edge.backend.failed.is_set()
+    await edge.hub.close()
+
+
+async def test_a_partition_followed_while_the_log_is_being_reached_is_heard(cluster: MemoryCluster) -> None:
+    """Who comes while the edge connects to the log anew hears what comes then."""
+    await all_follow(cluster)
+    connects, connected = asyncio.Event(), asyncio.Event()
+    tail = cluster.log.tail
+
+    async def slow(topic: str, positions: Mapping[int, int]) -> MemoryTail:
+        connects.set()
+        await connected.wait()
+        return await tail(topic, positions)
+
+    cluster.log.tail = slow  # type: ignore[method-assign]
+    edge = await edge_of(cluster)
+    await connects.wait()
+    person = Person(edge.hub, HERE)
+    await person.come()
+    connected.set()
+    await tell(cluster, "a1")
+
+    await person.hears(["a1"])
     await edge.hub.close()
 
 
@@ -278,6 +301,9 @@ async def test_whoever_comes_and_goes_has_everything_once(
     the time, and log and store fail now and then: in the end everybody has all, once, in order.
     """
     monkeypatch.setattr(hub_module, "IDLE_S", 0.0)
+    monkeypatch.setattr(
+        module, "HEAR_BYTES", 1
+    )  # so that much happens while an answer of the log is being heard
     random = Random(seed)
     await all_follow(cluster)
     edge = await edge_of(cluster)
