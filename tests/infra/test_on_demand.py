@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from random import Random
 
 import pytest
@@ -19,7 +19,7 @@ from fanbell.projections.inbox import Inbox
 from fanbell.projections.rows import Query
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Change
+from fanbell.schemas.records import Change, Told
 from fanbell.schemas.topics import NOTICES
 from fanbell.streams.log import LogFailed
 from tests.edge.test_start import Client, Wire
@@ -252,6 +252,33 @@ async def test_a_partition_followed_while_the_log_is_being_reached_is_heard(clus
     await tell(cluster, "a1")
 
     await person.hears(["a1"])
+    await edge.hub.close()
+
+
+async def test_let_go_of_in_the_midst_of_an_answer_of_the_log_the_rest_is_not_heard(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched of a partition before it was let go of is no trouble afterwards."""
+    monkeypatch.setattr(module, "HEAR_BYTES", 1)
+    await all_follow(cluster)
+    edge = await edge_of(cluster)
+    await edge.backend.follow(HOME)
+    heard: list[int] = []
+
+    def hear(partition: int, records: Sequence[tuple[int, Told]]) -> None:
+        heard.append(partition)
+        edge.backend.unfollow(HOME)
+
+    edge.backend.listen(hear)
+    await cluster.backend.publish([post(f"a{number}") for number in range(9)])
+    await cluster.workers.fold()
+    await until(lambda: heard)
+    person = Person(edge.hub, THERE)
+    await person.come()
+    await person.hears([f"a{number}" for number in range(9)])
+
+    assert heard.count(HOME) == 1
+    assert not edge.backend.failed.is_set()
     await edge.hub.close()
 
 
