@@ -23,10 +23,10 @@ from fanbell.schemas.records import Presence, Present
 
 LEASE_MS: Final = 45_000  # three renewals: one may be lost, and the next be late
 RENEW_MS: Final = 15_000
-RESTATED_MS: Final = 600_000  # about; a user costs some 40 bytes of the log in that time
+RESTATED_MS: Final = 600_000  # about; a user costs some 30 bytes of the log in that time
 LEASE_MAX_MS: Final = 600_000  # that an edge may ask for
 AHEAD_MAX_MS: Final = 60_000
-USERS_MAX: Final = 1_000_000  # of a process, half a gigabyte; past it those stated longest ago are dropped
+USERS_MAX: Final = 1_000_000  # of a process, 350 MB; past it those stated longest ago are dropped
 EDGES_MAX: Final = (
     10_000  # of a partition: ten million sockets and more; past it those heard of first are dropped
 )

@@ -18,9 +18,8 @@ logger = structlog.get_logger()
 
 BACK_MS: Final = 2 * RESTATED_MS
 """So far back everybody was stated who is connected now, though edges may be late and clocks not quite right."""
-READ_MAX: Final = (
-    200  # records read at once on opening: 12,000 users of a renewal each, some 20 ms of decoding
-)
+READ_MAX: Final = 100  # records read at once on opening; a few MB at most
+TURN_USERS: Final = 1_000  # between two turns of the event loop: 10 ms of decoding
 RETRY_S: Final = 1.0  # after the log could not be read
 EXPIRE_EVERY_S: Final = 5.0  # what dead edges take is let go of
 
@@ -71,8 +70,7 @@ class HeardPresence:
         at = await first_after(self._log, PRESENCE, partition, _now_ms() - BACK_MS, end)
         self._next[partition] = at
         while records := await self._log.read(PRESENCE, partition, self._next[partition], READ_MAX):
-            self._take(partition, records)
-            await asyncio.sleep(0)
+            await self._take(partition, records)
 
     async def follow(self) -> None:
         """Take what comes, for ever; while the log is away, who is here goes by what was heard."""
@@ -83,7 +81,7 @@ class HeardPresence:
                 try:
                     while True:
                         for partition, records in (await tail.getmany()).items():
-                            self._take(partition, records)
+                            await self._take(partition, records)
                         troubled = False
                 finally:
                     await tail.close()
@@ -99,7 +97,8 @@ class HeardPresence:
             await asyncio.sleep(EXPIRE_EVERY_S)
             self._rolls.expire(_now_ms())
 
-    def _take(self, partition: int, records: Sequence[Record]) -> None:
+    async def _take(self, partition: int, records: Sequence[Record]) -> None:
+        users = 0
         for record in records:
             self._next[partition] = record.offset + 1
             try:
@@ -108,8 +107,12 @@ class HeardPresence:
                 said = None
             if isinstance(said, Presence):
                 self._rolls.take(partition, said)
+                users += len(said.here) + len(said.gone) + 1
             else:  # whoever may write to the topic can put anything there, and nothing else depends on it
                 self.strange += 1
+            if users >= TURN_USERS:
+                users = 0
+                await asyncio.sleep(0)
 
     def of(self, user: str) -> Here | None:
         """How the user is connected; None if not at all."""
