@@ -23,11 +23,10 @@ from fanbell.edge.feed import Feed, Inbox, Link, Partition
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
-from fanbell.edge.tally import Tally
-from fanbell.projections.apply import change_of, expiry, profile_of
+from fanbell.edge.tally import Tally, new_row
+from fanbell.projections.apply import change_of, profile_of
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
 from fanbell.projections.store import Row, StoreFailed
-from fanbell.schemas.codec import content_of
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update, Wish
 from fanbell.streams.log import LogFailed
@@ -247,20 +246,12 @@ class Hub:
 
     def _deliver(self, feed: Feed, entry: Entry) -> None:
         told = entry.told
-        changed = feed.tally.take(told)
         if isinstance(told, Notice) or (isinstance(told, Update) and told.announces):
-            expires_ms = expiry(content_of(told.content), self._keep_age_ms)
-            gone: Frame | None = None
-            if expires_ms is not None and expires_ms <= time.time() * 1000:  # no page shows it
-                if isinstance(told, Notice):
-                    return
-                gone = frames.retract(
-                    told.id, self.cursor(told.seq), told.seq
-                )  # nor what the group was before
-            for link in list(feed.links):  # one that is too slow leaves
-                link.tell(gone or self.notification(entry, link.locale))
-                link.count()
-        elif changed:
+            row = entry.row = entry.row or new_row(told, self._keep_age_ms)
+            feed.tally.take(told, row)
+            if not self._announce(feed, entry, row):
+                return
+        elif changed := feed.tally.take(told):
             feed.waiting = deque()
             self._task(self._tell_states(feed, told.seq, changed))
         elif (frame := self.plain(entry)) is not None:
@@ -270,6 +261,19 @@ class Hub:
         if feed.tally.short and not feed.reads:
             feed.waiting = deque()
             self._task(self._fill(feed))
+
+    def _announce(self, feed: Feed, entry: Entry, row: Row) -> bool:
+        """Tell the feed's sessions of its new row; whether there was anything to say."""
+        gone: Frame | None = None
+        if row.expires_at is not None and row.expires_at <= time.time() * 1000:  # no page shows it
+            told = entry.told
+            if not isinstance(told, Update):
+                return False
+            gone = frames.retract(told.id, self.cursor(told.seq), told.seq)  # nor what the group was before
+        for link in list(feed.links):  # one that is too slow leaves
+            link.tell(gone or entry.frames.get(link.locale) or self.notification(entry, link.locale))
+            link.count()
+        return True
 
     async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
         """Tell the feed's sessions the state of `rows`, then what queued behind it."""

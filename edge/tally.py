@@ -47,18 +47,20 @@ class Tally:
         """Whether rows may be missing that the inbox shows."""
         return self._was_full and len(self._seqs) < self._keep
 
-    def take(self, told: Told) -> list[Row]:
+    def take(self, told: Told, row: Row | None = None) -> list[Row]:
         """Make `told` count, and return the rows that changed where they stand: those whose state must be told.
+
+        `row` is what `new_row` says of `told`, where it is at hand: it is the same for all recipients.
 
         Also those that had it already: a session that started meanwhile may have been told something in between.
         """
         if isinstance(told, Notice):
-            self._put(told, told.seq, 0)
+            self._put(row or new_row(told, self._keep_age_ms))
         elif isinstance(told, Update):
-            return self._update(told)
+            return self._update(told, row)
         elif isinstance(told, Retraction):
-            row = self._rows.get(told.row_seq)
-            if row is not None and row.changed_seq < told.seq:
+            retracted = self._rows.get(told.row_seq)
+            if retracted is not None and retracted.changed_seq < told.seq:
                 self._remove(told.row_seq)
         elif isinstance(told, Mark):
             return self._mark(told)
@@ -92,17 +94,17 @@ class Tally:
         self.counts(now_ms)
         return self._expires_ms
 
-    def _update(self, told: Update) -> list[Row]:
-        row = self._rows.get(told.row_seq)
+    def _update(self, told: Update, row: Row | None) -> list[Row]:
         if told.announces:
             before = self._rows.get(told.prev_row_seq)
             if before is not None and before.changed_seq < told.seq:
                 self._remove(told.prev_row_seq)
-            self._put(told, told.row_seq, 0)
+            self._put(row or new_row(told, self._keep_age_ms))
             return []
+        had = self._rows.get(told.row_seq)
         if told.prev_row_seq == -1:
-            return self._put(told, told.row_seq, RESTORED_FLAGS)
-        return [] if row is None else self._put(told, told.row_seq, row.flags)
+            return self._put(row_of(told, told.row_seq, RESTORED_FLAGS, self._keep_age_ms))
+        return [] if had is None else self._put(row_of(told, told.row_seq, had.flags, self._keep_age_ms))
 
     def _mark(self, told: Mark) -> list[Row]:
         if told.up_to is None:
@@ -118,11 +120,11 @@ class Tally:
                 changed.append(self._keep_row(replace(row, changed_seq=told.seq, flags=flags)))
         return changed
 
-    def _put(self, told: Notice | Update, seq: int, flags: int) -> list[Row]:
-        had = self._rows.get(seq)
-        if had is not None and had.changed_seq >= told.seq:
+    def _put(self, row: Row) -> list[Row]:
+        had = self._rows.get(row.seq)
+        if had is not None and had.changed_seq >= row.changed_seq:
             return [had]
-        row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
+        self._keep_row(row)
         if len(self._seqs) > self._keep:
             self._was_full = True
             self._remove(self._seqs[0])
@@ -155,6 +157,11 @@ class Tally:
             _add(self._kinds, row.kind, by)
             if row.scope is not None:
                 _add(self._scopes, row.scope, by)
+
+
+def new_row(told: Notice | Update, keep_age_ms: int | None) -> Row:
+    """The row of each recipient of a notice, or of an update that announces: new and unread."""
+    return row_of(told, told.seq if isinstance(told, Notice) else told.row_seq, 0, keep_age_ms)
 
 
 def _add(counted: dict[str, int], name: str, by: int) -> None:
