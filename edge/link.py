@@ -61,11 +61,32 @@ class Connection(ServerConnection):
             self.link.flush()
 
 
+class Turn:
+    """What a link says within one turn of the loop goes out at its end, in one write.
+
+    A call into the kernel costs as much as everything else that a frame does, and records come in batches.
+    """
+
+    def __init__(self) -> None:
+        self._links: list[SocketLink] = []
+
+    def add(self, link: "SocketLink") -> None:
+        if not self._links:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._links.append(link)
+
+    def _end(self) -> None:
+        links, self._links = self._links, []
+        for link in links:
+            link.write_out()
+
+
 class Pacer:
     """Gives each link that has something to count one turn per 100 ms."""
 
     def __init__(self) -> None:
-        self._slots: list[set[SocketLink]] = [set() for _ in range(SLOTS)]
+        self.turn = Turn()
+        self._slots: list[list[SocketLink]] = [[] for _ in range(SLOTS)]
         self._links = 0
         self._next = 0
         self._slot = 0
@@ -77,9 +98,8 @@ class Pacer:
         return self._slot
 
     def add(self, link: "SocketLink") -> None:
-        if link in self._slots[link.slot]:
-            return
-        self._slots[link.slot].add(link)
+        """Give `link`, which waits for none, a turn."""
+        self._slots[link.slot].append(link)
         self._links += 1
         if self._timer is None:
             self._wait()
@@ -93,9 +113,10 @@ class Pacer:
 
     def _turn(self) -> None:
         self._next = (self._next + 1) % SLOTS
-        links, self._slots[self._next] = self._slots[self._next], set()
+        links, self._slots[self._next] = self._slots[self._next], []
         self._links -= len(links)
         for link in links:
+            link.paced = False
             link.send_counts()
         if self._links:
             self._wait()
@@ -120,11 +141,15 @@ class SocketLink:
         self.locale = ""
         self.feed: Feed | None = None
         self.slot = pacer.slot()
+        self.paced = False
+        """Whether a turn of the pacer is to come."""
         self.why: str | None = None
         """Why it was ended from our side; None if it was not."""
         self._connection = connection
         self._hub = hub
         self._pacer = pacer
+        self._turn = pacer.turn
+        self._out = b""
         self._traffic = traffic
         self._counts: Counts | None = None
         self._counted_ms = 0
@@ -137,18 +162,19 @@ class SocketLink:
     # The hub's side
 
     def tell(self, frame: Frame) -> None:
-        outputs = self.session.step(frame)
-        counted = self._counts_due() if outputs and self.session.state == "live" else None
-        if counted is None:
-            self.do(outputs)
-        else:  # in one write with what changed them: half the calls into the kernel
-            self.write((frame, counted))
-            self._has_counts = True
+        session = self.session
+        if session.state != "live":
+            self.do(session.step(frame))
+        elif session.is_news(frame):
+            counted = self._counts_due()
+            self.write((frame,) if counted is None else (frame, counted))
+            self._has_counts = counted is not None
 
     def count(self) -> None:
         if self._has_counts:
             self._has_counts = False
-        elif self.session.state == "live":
+        elif not self.paced and self.session.state == "live":
+            self.paced = True
             self._pacer.add(self)
 
     def end(self, why: str) -> None:
@@ -175,17 +201,13 @@ class SocketLink:
         return rest
 
     def write(self, told: Sequence[Frame]) -> None:
-        connection = self._connection
-        if connection.protocol.state is not State.OPEN:
-            return
-        if len(told) == 2 and not connection.paused and not len(self.mailbox):
-            first, second = told
-            self._put_out(first.data + second.data, 2)
-            return
+        connection, mailbox = self._connection, self.mailbox
         for frame in told:
-            if not connection.paused and not len(self.mailbox):
+            if not connection.paused and not len(mailbox):
                 self._put_out(frame.data)
-            elif self.mailbox.put(frame):
+            elif connection.protocol.state is not State.OPEN:
+                return
+            elif mailbox.put(frame):
                 self._traffic.frames_waited += 1
             else:
                 self.end("resume")
@@ -201,6 +223,7 @@ class SocketLink:
             return
         while len(self.mailbox) and not self._connection.paused:
             self._put_out(self.mailbox.take().data)
+            self.write_out()
 
     def send_counts(self) -> None:
         """The counters as they are now, unless the client has just these."""
@@ -208,7 +231,7 @@ class SocketLink:
             return
         now_ms = int(time.time() * 1000)
         if now_ms - self._counted_ms < COUNTS_EVERY_MS:  # they went out with a notification since
-            self._pacer.add(self)
+            self.count()
             return
         frame = self._counts_frame(self.feed, now_ms)
         if frame is not None:
@@ -274,13 +297,27 @@ class SocketLink:
         row = BY_NAME[why]
         self.why = why
         self.mailbox.clear()
+        self.write_out()
         if self.feed is not None:
             self._hub.leave(self.feed, self)
         if self._closing is None:
             closing = self._connection.close(row.code, row.reason)
             self._closing = asyncio.get_running_loop().create_task(closing)
 
-    def _put_out(self, data: bytes, count: int = 1) -> None:
-        self._connection.transport.write(data)
-        self._traffic.frames_sent += count
-        self._traffic.bytes_sent += len(data)
+    def _put_out(self, data: bytes) -> None:
+        """Write `data` at the end of this turn of the loop, with whatever else comes until then."""
+        self._traffic.frames_sent += 1
+        if not self._out:
+            self._out = data
+            self._turn.add(self)
+        else:
+            self._out += data
+            if len(self._out) > WRITE_BUFFER_BYTES:  # the transport is to say whether it takes more
+                self.write_out()
+
+    def write_out(self) -> None:
+        """Write what has come in this turn, unless the connection has gone meanwhile."""
+        out, self._out = self._out, b""
+        if out and self._connection.protocol.state is State.OPEN:
+            self._connection.transport.write(out)
+            self._traffic.bytes_sent += len(out)

@@ -125,17 +125,23 @@ class Tally:
         if had is not None and had.changed_seq >= row.changed_seq:
             return [had]
         self._keep_row(row)
-        if len(self._seqs) > self._keep:
+        seqs = self._seqs
+        if len(seqs) > self._keep:
             self._was_full = True
-            self._remove(self._seqs[0])
-        return [row] if row.seq in self._rows else []
+            oldest = seqs.pop(0)
+            self._count(self._rows.pop(oldest), -1)
+            if oldest == row.seq:
+                return []
+        return [row]
 
     def _keep_row(self, row: Row) -> Row:
-        before = self._rows.get(row.seq)
-        if before is None:
-            insort(self._seqs, row.seq)
-        else:
+        before, seqs = self._rows.get(row.seq), self._seqs
+        if before is not None:
             self._count(before, -1)
+        elif not seqs or row.seq > seqs[-1]:  # as nearly always
+            seqs.append(row.seq)
+        else:
+            insort(seqs, row.seq)
         self._rows[row.seq] = row
         self._count(row, 1)
         return row
@@ -147,12 +153,14 @@ class Tally:
     def _count(self, row: Row, by: int) -> None:
         """Let `row` count `by` more: what `rows.counts` says, one row at a time, time aside."""
         self._counted = None
-        self._expiring += by if row.expires_at is not None else 0
-        if row.flags & ARCHIVED:
+        flags = row.flags
+        if row.expires_at is not None:
+            self._expiring += by
+        if flags & ARCHIVED:
             return
-        if not row.flags & SEEN:
+        if not flags & SEEN:
             self._unseen += by
-        if not row.flags & READ:
+        if not flags & READ:
             self._unread += by
             _add(self._kinds, row.kind, by)
             if row.scope is not None:
