@@ -62,24 +62,22 @@ def main(tiny: bool = False) -> None:
         with tempfile.TemporaryDirectory() as name:
             users = users_file(Path(name) / "users", [load.line(user) for user in load.names])
             bare_load = Load(users=count, recipients=count, bare=True)
-            with served(load) as edge, served(bare_load) as bare:
-                with (
-                    sockets(edge.at, users, ids=tiny) as ours,
-                    sockets(bare.at, users, bare=True, ids=tiny) as others,
-                ):
-                    for client in (ours, others):
-                        client.ask("opened")
-                    turn(edge, ours, 0.05 if tiny else 0.5)  # warm
-                    turn(bare, others, 0.05 if tiny else 0.5)
-                    found: dict[str, list[dict[str, float]]] = {"edge": [], "bare": []}
-                    for number in range(1 if tiny else TURNS):
-                        found["bare"].append(turn(bare, others, 0.1 if tiny else TURN_S))
-                        found["edge"].append(turn(edge, ours, 0.1 if tiny else TURN_S))
-                        say(f"turn {number + 1} of {TURNS}")
-                    if tiny:
-                        answer = in_order(ours, Path(name) / "ids")
-                    else:
-                        answer = "every frame came"
+            with (
+                served(load) as edge,
+                served(bare_load) as bare,
+                sockets(edge.at, users, ids=tiny) as ours,
+                sockets(bare.at, users, bare=True, ids=tiny) as others,
+            ):
+                for client in (ours, others):
+                    client.ask("opened")
+                turn(edge, ours, 0.05 if tiny else 0.5)  # warm
+                turn(bare, others, 0.05 if tiny else 0.5)
+                found: dict[str, list[dict[str, float]]] = {"edge": [], "bare": []}
+                for number in range(1 if tiny else TURNS):
+                    found["bare"].append(turn(bare, others, 0.1 if tiny else TURN_S))
+                    found["edge"].append(turn(edge, ours, 0.1 if tiny else TURN_S))
+                    say(f"turn {number + 1} of {TURNS}")
+                answer = in_order(ours, Path(name) / "ids") if tiny else "every frame came"
     except NoCompiler as error:
         skip(QUESTION, str(error))
         return

@@ -5,7 +5,8 @@ the next: its seq and its id, which carries the time (`sockets.c` reads it). All
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from fanbell.edge.backend import Listener
@@ -33,7 +34,7 @@ class Shape(NamedTuple):
     """One activity's notice in one partition, but for seq and id."""
 
     partition: int
-    recipients: int
+    users: list[str]
     head: bytes
     middle: bytes
     tail: bytes
@@ -58,20 +59,26 @@ def shapes_of(number: int, recipients: Sequence[str], partitions: int, data_byte
     for partition, users in sorted(by_partition.items()):
         whole = encode(Notice(0, 0, -1, -1, 0, "post", content, users))
         middle, tail = whole[_SEQ_AT + 1 :].split(_HOLE)
-        found.append(Shape(partition, len(users), whole[:_SEQ_AT], middle, tail))
+        found.append(Shape(partition, users, whole[:_SEQ_AT], middle, tail))
     return found
+
+
+def drawn(users: Sequence[str], recipients: int, seed: int) -> Iterator[list[str]]:
+    """Groups of so many of `users`, without end: everybody is in one before anybody is in the next."""
+    random_ = random.Random(seed)
+    order = list(users)
+    while True:
+        random_.shuffle(order)
+        for at in range(0, len(order) - recipients + 1, recipients):
+            yield order[at : at + recipients]
 
 
 def activities(
     users: Sequence[str], partitions: int, *, recipients: int, count: int, data_bytes: int, seed: int = 1
 ) -> list[list[Shape]]:
-    """So many activities, each for so many of `users`, drawn evenly; for all of them if there are not more."""
-    random_ = random.Random(seed)
-    all_of_them = len(users) <= recipients
-    return [
-        shapes_of(number, users if all_of_them else random_.sample(users, recipients), partitions, data_bytes)
-        for number in range(count)
-    ]
+    """So many activities, each for so many of `users`."""
+    groups = islice(drawn(users, recipients, seed), count)
+    return [shapes_of(number, group, partitions, data_bytes) for number, group in enumerate(groups)]
 
 
 class Fed:
