@@ -22,6 +22,7 @@ from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.feed import Feed, Inbox, Link, Partition
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
+from fanbell.edge.reread import Reread
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
 from fanbell.edge.tally import Tally, new_row
 from fanbell.projections.apply import change_of, profile_of
@@ -49,19 +50,12 @@ class Hub:
         self.partitions = [Partition(index) for index in range(backend.partitions)]
         self._feeds: dict[str, Feed] = {}
         self.names = Names(backend.store)
+        self.reread = Reread(backend)
         self._keep = keep
         self._keep_age_ms = keep_age_ms
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
         self.gaps = 0
-
-    @staticmethod
-    def is_for(told: Told, user: str) -> bool:
-        """Whether `told` is a wish of `user`."""
-        if not isinstance(told, Wish):
-            return False
-        change = change_of(told)
-        return change.user == user and change.side != "other"
 
     @property
     def users(self) -> int:
@@ -82,6 +76,7 @@ class Hub:
     async def close(self) -> None:
         unlisten, self._unlisten = self._unlisten, lambda: None
         unlisten()
+        self.reread.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -37,7 +37,7 @@ from fanbell.schemas.records import Change
 
 CONNECT_S: Final = 10.0  # from the handshake to the connect frame; a slow phone needs one or two
 STRANGERS_MAX: Final = (
-    1_024  # sockets that have not said who they are: as many as a restart brings back at once
+    8_192  # sockets that have not said who they are: a restart brings thousands back at once; 20 KB each
 )
 SESSIONS_PER_USER_MAX: Final = 64  # tabs and devices of one person; more is a fault or an attack
 FILES_KEPT: Final = 256  # open files that are not sockets of ours: databases, snapshots, HTTP

@@ -45,7 +45,9 @@
 #define READ_BYTES (256 * 1024)        /* by one read; many frames */
 #define FRAME_BYTES_MAX (4 * 1024 * 1024) /* a fresh page of 50 rows takes some 50 KB */
 #define CURSOR_CHARS 128
-#define RETRY_NS 200000000ull          /* between two tries to open */
+#define RETRY_NS 200000000ull          /* between two tries to open, and up to twice that */
+#define FULL 4503                      /* the server has no room now, and asks for ... */
+#define FULL_NS 2500000000ull          /* ... so much, and up to twice that */
 #define CODES 5000                     /* close codes; 0 counts connections that broke without one */
 #define HEAD_ID "{\"type\":\"notification\",\"item\":{\"id\":\"t"
 #define STAMP_DIGITS 20
@@ -221,7 +223,8 @@ static void end(struct client *client, int code)
     opening--; /* not open yet: again, a little later */
     retries++;
     client->state = IDLE;
-    client->again_ns = now_ns() + RETRY_NS + (uint64_t)(rand() % 100) * (RETRY_NS / 100);
+    uint64_t wait_ns = code == FULL ? FULL_NS : RETRY_NS;
+    client->again_ns = now_ns() + wait_ns + (uint64_t)(rand() % 100) * (wait_ns / 100);
     waiting_again++;
 }
 
