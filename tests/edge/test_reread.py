@@ -10,7 +10,6 @@ from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Notice, Told
 from tests.edge.fake_notices import FakeNotices, content
 
-
 pytestmark = pytest.mark.anyio
 
 
