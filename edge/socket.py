@@ -45,7 +45,7 @@ SOCKETS_OVER: Final = 64  # past the bound, so many at once are told "full" by a
 PING_EVERY_S: Final = 20.0  # below the minute after which home routers and proxies forget a silent connection
 PING_TIMEOUT_S: Final = 20.0
 CLOSE_TIMEOUT_S: Final = 5.0
-BACKLOG: Final = 16_384  # connections that the kernel holds for us (it may bound it lower); those past it come seconds later
+BACKLOG: Final = 16_384  # the kernel may grant less; whoever finds it full comes seconds later
 log = structlog.get_logger("fanbell.edge")
 
 
