@@ -28,6 +28,7 @@ from fanbell.edge.tally import Tally, new_row
 from fanbell.projections.apply import change_of, profile_of
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
 from fanbell.projections.store import Row, StoreFailed
+from fanbell.schemas.codec import content_of
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update, Wish
 from fanbell.streams.log import LogFailed
@@ -304,7 +305,8 @@ class Hub:
             told = entry.told
             assert isinstance(told, Notice | Update)
             item = self.inbox.item_of(told, self.names.known, locale)
-            frame = frames.notification(item, item["id"], self.cursor(told.seq), told.seq)
+            id_ = told.id if isinstance(told, Update) else content_of(told.content).id
+            frame = frames.notification(item, id_, self.cursor(told.seq), told.seq)
             entry.frames[locale] = frame
         return frame
 

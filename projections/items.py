@@ -108,7 +108,7 @@ class Renderer:
         self._texts: dict[tuple[str, str], Template | None] = {}
         self._urls: dict[str, Template | None] = {}
         self._rendered: dict[tuple[int, str], tuple[Body, tuple[Profile | None, ...], Item]] = {}
-        self._fresh: dict[tuple[str, str], tuple[Body, tuple[Profile | None, ...], Item]] = {}
+        self._fresh: dict[tuple[str, str], tuple[Body, tuple[Profile | None, ...], bytes]] = {}
 
     def item(self, row: Row, body: Body, profiles: Profiles, locale: str) -> Item:
         """The item of the API for `row`, but for its cursor. Parts of it are shared with other items: not to be
@@ -124,10 +124,10 @@ class Renderer:
             kept = self._rendered[key] = (body, known, self.shared(body, profiles, resolved))
         return kept[2] | _FLAGS[row.flags & 15]
 
-    def fresh(self, body: Body, profiles: Profiles, locale: str) -> Item:
-        """The item for a new row, but for its cursor. Kept for a moment: other partitions are about to tell the same.
+    def fresh(self, body: Body, profiles: Profiles, locale: str) -> bytes:
+        """The item for a new row as JSON, but for its cursor and the end of the object.
 
-        Parts of it are shared with other items: not to be changed.
+        Kept for a moment: other partitions are about to tell the same.
         """
         resolved = self._resolved.get(locale) or self._resolve(locale)
         known = tuple(map(profiles.get, body.actors))
@@ -136,8 +136,9 @@ class Renderer:
         if kept is None or kept[0] != body or kept[1] != known:
             if len(self._fresh) >= FRESH_MAX:
                 self._fresh.clear()
-            kept = self._fresh[key] = (body, known, self.shared(body, profiles, resolved))
-        return kept[2] | _FLAGS[0]
+            item = self.shared(body, profiles, resolved) | _FLAGS[0]
+            kept = self._fresh[key] = (body, known, msgspec.json.encode(item).removesuffix(b"}"))
+        return kept[2]
 
     def shared(self, body: Body, profiles: Profiles, locale: str) -> Item:
         """What the item says to whoever reads it in `locale`."""

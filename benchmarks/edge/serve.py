@@ -32,10 +32,11 @@ import structlog
 import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from benchmarks.edge.notices import Fed, activities, id_of, shapes_of
+from benchmarks.edge.notices import EPOCH, Fed, activities, id_of, shapes_of
 from benchmarks.harness import cpu_s, rss_bytes
 from fanbell.edge.auth import Auth, make_token
 from fanbell.edge.backend import Backend
+from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.socket import Edge
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import decode
@@ -113,8 +114,8 @@ class OfBare:
         fed = Fed(1, keeps=False)
         (shape,) = shapes_of(0, load.names[:1], 1, load.data_bytes)
         told = cast(Notice, decode(shape.record(1, id_of(0, 0).encode())))
-        item = fed.inbox.item_of(told, {}, "en")
-        text = msgspec.json.encode({"type": "notification", "item": item, "cursor": item["cursor"]}).decode()
+        item = fed.inbox.item_of(told, {}, "en").decode()
+        text = f'{{"type":"notification","item":{item},"cursor":"{encode_cursor(EPOCH, 1)}"}}'
         self._before, self._after = text.split(id_of(0, 0))
 
     async def start(self) -> int:
