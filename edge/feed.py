@@ -28,8 +28,8 @@ class Inbox(Protocol):
         """The rows, ready to show, in the same order; those that are gone left out. Raises StoreFailed."""
         ...
 
-    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
-        """What each recipient of `told` is shown: new and unread."""
+    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> bytes:
+        """What each recipient of `told` is shown, new and unread, as JSON."""
         ...
 
     def actors_of(self, told: Told) -> Sequence[str]:

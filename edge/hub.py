@@ -11,7 +11,7 @@ behind it, so order holds).
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import structlog
 
@@ -22,8 +22,9 @@ from fanbell.edge.feed import Feed, Inbox, Link, Partition
 from fanbell.edge.leaving import Leaver
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
+from fanbell.edge.reread import Reread
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
-from fanbell.edge.tally import Tally
+from fanbell.edge.tally import Tally, new_row
 from fanbell.projections.apply import change_of, expiry, profile_of
 from fanbell.projections.inbox import wall_ms
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
@@ -73,17 +74,10 @@ class Hub:
         """An inbox is its newest so many rows."""
         self.keep_age_ms = keep_age_ms
         self._counted = counted
+        self.reread = Reread(backend)
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
         self.gaps = 0
-
-    @staticmethod
-    def is_for(told: Told, user: str) -> bool:
-        """Whether `told` is a wish of `user`."""
-        if not isinstance(told, Wish):
-            return False
-        change = change_of(told)
-        return change.user == user and change.side != "other"
 
     @property
     def users(self) -> int:
@@ -156,6 +150,7 @@ class Hub:
         unlisten()
         for feed in self._feeds.values():
             self.leaver.forget(feed)
+        self.reread.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -338,25 +333,31 @@ class Hub:
 
     def _deliver(self, feed: Feed, entry: Entry) -> None:
         told = entry.told
-        changed = feed.tally.take(told)
-        expires_ms = self._expires_ms(told)
+        if is_news(told):
+            row = entry.row = entry.row or new_row(told, self.keep_age_ms)
+            feed.tally.take(told, row)
+            self._watch(feed, row.expires_at)
+            self._announce(feed, entry, row)
+        else:
+            changed = feed.tally.take(told)
+            expires_ms = self._expires_ms(told)
+            self._watch(feed, expires_ms)
+            if expires_ms is not None and expires_ms <= self.now_ms():
+                self._tell_all(feed, self._over(told))
+            elif changed:
+                self.behind(feed, self._tell_states(feed, told.seq, changed))
+            else:
+                self._tell_all(feed, self.plain(entry))
+        if feed.tally.short and not feed.reads:
+            self.behind(feed, self._fill_again(feed))
+
+    def _watch(self, feed: Feed, expires_ms: int | None) -> None:
+        """A record was taken, whose row expires then: see to what leaves by itself."""
         if expires_ms is not None:
             self.leaver.expires(feed, expires_ms)
         if feed.tally.pushed_out:
             feed.tally.pushed_out = False
             self.leaver.pushed_out(feed)
-        if expires_ms is not None and expires_ms <= self.now_ms():
-            self._tell_all(feed, self._over(told))
-        elif is_news(told):
-            for link in list(feed.links):  # one that is too slow leaves
-                link.tell(self.notification(entry, link.locale))
-                link.count()
-        elif changed:
-            self.behind(feed, self._tell_states(feed, told.seq, changed))
-        else:
-            self._tell_all(feed, self.plain(entry))
-        if feed.tally.short and not feed.reads:
-            self.behind(feed, self._fill_again(feed))
 
     @staticmethod
     def _tell_all(feed: Feed, frame: Frame | None) -> None:
@@ -364,6 +365,15 @@ class Hub:
             for link in list(feed.links):
                 link.tell(frame)
                 link.count()
+
+    def _announce(self, feed: Feed, entry: Entry, row: Row) -> None:
+        """Tell the feed's sessions of its new row, unless its time is over: no page shows it."""
+        if row.expires_at is not None and row.expires_at <= self.now_ms():
+            self._tell_all(feed, self._over(entry.told))
+            return
+        for link in list(feed.links):  # one that is too slow leaves
+            link.tell(entry.frames.get(link.locale) or self.notification(entry, link.locale))
+            link.count()
 
     async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
         """Tell the feed's sessions the state of `rows`, then what queued behind it."""
@@ -422,7 +432,8 @@ class Hub:
             told = entry.told
             assert isinstance(told, Notice | Update)
             item = self.inbox.item_of(told, self.names.known, locale)
-            frame = frames.notification(item, item["id"], self.cursor(told.seq), told.seq)
+            id_ = told.id if isinstance(told, Update) else content_of(told.content).id
+            frame = frames.notification(item, id_, self.cursor(told.seq), told.seq)
             entry.frames[locale] = frame
         return frame
 
@@ -469,7 +480,7 @@ class Hub:
             log.error("work of the edge failed", error=f"{type(error).__name__}: {error}")
 
 
-def is_news(told: Told) -> bool:
+def is_news(told: Told) -> TypeGuard[Notice | Update]:
     """Whether `told` brings a row to the front."""
     return isinstance(told, Notice) or (isinstance(told, Update) and told.announces)
 

@@ -137,11 +137,32 @@ def connections_of(most: int) -> type[Connection]:
     return type("Connection", (Connection,), {"connections_max": most})
 
 
+class Turn:
+    """What a link says within one turn of the loop goes out at its end, in one write.
+
+    A call into the kernel costs as much as everything else that a frame does, and records come in batches.
+    """
+
+    def __init__(self) -> None:
+        self._links: list[SocketLink] = []
+
+    def add(self, link: "SocketLink") -> None:
+        if not self._links:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._links.append(link)
+
+    def _end(self) -> None:
+        links, self._links = self._links, []
+        for link in links:
+            link.write_out()
+
+
 class Pacer:
     """Gives each link that has something to count one turn per 100 ms."""
 
     def __init__(self) -> None:
-        self._slots: list[set[SocketLink]] = [set() for _ in range(SLOTS)]
+        self.turn = Turn()
+        self._slots: list[list[SocketLink]] = [[] for _ in range(SLOTS)]
         self._links = 0
         self._next = 0
         self._slot = 0
@@ -153,9 +174,8 @@ class Pacer:
         return self._slot
 
     def add(self, link: "SocketLink") -> None:
-        if link in self._slots[link.slot]:
-            return
-        self._slots[link.slot].add(link)
+        """Give `link`, which waits for none, a turn."""
+        self._slots[link.slot].append(link)
         self._links += 1
         if self._timer is None:
             self._wait()
@@ -169,9 +189,10 @@ class Pacer:
 
     def _turn(self) -> None:
         self._next = (self._next + 1) % SLOTS
-        links, self._slots[self._next] = self._slots[self._next], set()
+        links, self._slots[self._next] = self._slots[self._next], []
         self._links -= len(links)
         for link in links:
+            link.paced = False
             link.send_counts()
         if self._links:
             self._wait()
@@ -196,11 +217,15 @@ class SocketLink:
         self.locale = ""
         self.feed: Feed | None = None
         self.slot = pacer.slot()
+        self.paced = False
+        """Whether a turn of the pacer is to come."""
         self.why: str | None = None
         """Why it was ended from our side; None if it was not."""
         self._wire = wire
         self._hub = hub
         self._pacer = pacer
+        self._turn = pacer.turn
+        self._out = b""
         self._traffic = traffic
         self._counts: Counts | None = None
         self._counted_ms = 0
@@ -212,18 +237,19 @@ class SocketLink:
     # The hub's side
 
     def tell(self, frame: Frame) -> None:
-        outputs = self.session.step(frame)
-        counted = self._counts_due() if outputs and self.session.state == "live" else None
-        if counted is None:
-            self.do(outputs)
-        else:  # in one write with what changed them: half the calls into the kernel
-            self.write((frame, counted))
-            self._has_counts = True
+        session = self.session
+        if session.state != "live":
+            self.do(session.step(frame))
+        elif session.is_news(frame):
+            counted = self._counts_due()
+            self.write((frame,) if counted is None else (frame, counted))
+            self._has_counts = counted is not None
 
     def count(self) -> None:
         if self._has_counts:
             self._has_counts = False
-        elif self.session.state == "live":
+        elif not self.paced and self.session.state == "live":
+            self.paced = True
             self._pacer.add(self)
 
     def end(self, why: str) -> None:
@@ -256,17 +282,13 @@ class SocketLink:
         return rest
 
     def write(self, told: Sequence[Frame]) -> None:
-        wire = self._wire
-        if not wire.is_open:
-            return
-        if len(told) == 2 and not wire.paused and not len(self.mailbox):
-            first, second = told
-            self._put_out(first.data + second.data, 2)
-            return
+        wire, mailbox = self._wire, self.mailbox
         for frame in told:
-            if not wire.paused and not len(self.mailbox):
+            if not wire.paused and not len(mailbox):
                 self._put_out(frame.data)
-            elif self.mailbox.put(frame):
+            elif not wire.is_open:
+                return
+            elif mailbox.put(frame):
                 self._traffic.frames_waited += 1
             else:
                 self.end("resume")
@@ -282,6 +304,7 @@ class SocketLink:
             return
         while len(self.mailbox) and not self._wire.paused:
             self._put_out(self.mailbox.take().data)
+            self.write_out()
 
     def send_counts(self) -> None:
         """The counters as they are now, unless the client has just these."""
@@ -289,7 +312,7 @@ class SocketLink:
             return
         now_ms = int(time.time() * 1000)
         if now_ms - self._counted_ms < COUNTS_EVERY_MS:  # they went out with a notification since
-            self._pacer.add(self)
+            self.count()
             return
         frame = self._counts_frame(self.feed, now_ms)
         if frame is not None:
@@ -353,11 +376,25 @@ class SocketLink:
         row = BY_NAME[why]
         self.why = why
         self.mailbox.clear()
+        self.write_out()
         if self.feed is not None:
             self._hub.leave(self.feed, self)
         self._wire.end(row)
 
-    def _put_out(self, data: bytes, count: int = 1) -> None:
-        self._wire.put_out(data)
-        self._traffic.frames_sent += count
-        self._traffic.bytes_sent += len(data)
+    def _put_out(self, data: bytes) -> None:
+        """Write `data` at the end of this turn of the loop, with whatever else comes until then."""
+        self._traffic.frames_sent += 1
+        if not self._out:
+            self._out = data
+            self._turn.add(self)
+        else:
+            self._out += data
+            if len(self._out) > WRITE_BUFFER_BYTES:  # the transport is to say whether it takes more
+                self.write_out()
+
+    def write_out(self) -> None:
+        """Write what has come in this turn, unless the connection has gone meanwhile."""
+        out, self._out = self._out, b""
+        if out and self._wire.is_open:
+            self._wire.put_out(out)
+            self._traffic.bytes_sent += len(out)

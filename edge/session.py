@@ -144,7 +144,7 @@ class Session:
     def _start(self, opened: Opened) -> Sequence[Output]:
         self.seq = self._covered = opened.seq
         self._shown_to = opened.shown_to
-        held = [frame for frame in self._held if self._is_news(frame)]
+        held = [frame for frame in self._held if self.is_news(frame)]
         self._held, self._held_bytes = [], 0
         return (Send([*opened.frames, *held]),)
 
@@ -158,10 +158,13 @@ class Session:
         return NOTHING
 
     def _tell(self, frame: Frame) -> Sequence[Output]:
-        return (Send((frame,)),) if self._is_news(frame) else NOTHING
+        return (Send((frame,)),) if self.is_news(frame) else NOTHING
 
-    def _is_news(self, frame: Frame) -> bool:
-        """Whether the start did not cover what `frame` says. Records reach a session in order, each once."""
+    def is_news(self, frame: Frame) -> bool:
+        """Whether the start did not cover what `frame` says. Records reach a session in order, each once.
+
+        A live session is told so by `step`, or by this alone, which spares what is written most often the wrapping.
+        """
         if frame.seq < 0:
             return True
         if frame.seq <= self._covered:

@@ -45,7 +45,7 @@ SOCKETS_OVER: Final = (
 PING_EVERY_S: Final = 20.0  # below the minute after which home routers and proxies forget a silent connection
 PING_TIMEOUT_S: Final = 20.0
 CLOSE_TIMEOUT_S: Final = 5.0
-BACKLOG: Final = 1_024  # connections that the kernel holds for us; a restart brings them all at once
+BACKLOG: Final = 16_384  # the kernel may grant less; whoever finds it full comes seconds later
 log = structlog.get_logger("fanbell.edge")
 
 

@@ -141,7 +141,7 @@ class Settings:
         Rule(
             "sockets that have not said who they are; as many as a restart brings back at once", "sockets", 1
         ),
-    ] = 1_024
+    ] = 8_192
     connect_timeout_s: Annotated[
         float,
         Rule("for a handshake, and then to say who one is; a slow phone needs one or two", "s", 0.05, 300),

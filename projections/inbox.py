@@ -57,7 +57,9 @@ class _Read:
 
 
 class Inbox:
-    """For one event loop. `rules` gives those in force, `cursor_of` a seq as clients see it, `clock` Unix ms."""
+    """For one event loop. `rules` gives those in force, `cursor_of` a seq as clients see it (text that JSON
+    takes as it is), `clock` Unix ms.
+    """
 
     def __init__(
         self,
@@ -162,11 +164,10 @@ class Inbox:
                 items.append(item)
         return items
 
-    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
-        """The item that each recipient of `told` is shown, new and unread; the same for all of them."""
-        item = self.renderer.fresh(body_of(told), profiles, locale)
-        item["cursor"] = self._cursor_of(told.seq if isinstance(told, Notice) else told.row_seq)
-        return item
+    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> bytes:
+        """The item that each recipient of `told` is shown, new and unread, as JSON; the same for all of them."""
+        cursor = self._cursor_of(told.seq if isinstance(told, Notice) else told.row_seq)
+        return b'%s,"cursor":"%s"}' % (self.renderer.fresh(body_of(told), profiles, locale), cursor.encode())
 
     @staticmethod
     def actors_of(told: Told) -> tuple[str, ...]:
