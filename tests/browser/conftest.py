@@ -1,13 +1,14 @@
 """A real Chromium, a fresh profile for each test, and one demo server for all of them."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.demo_page import DemoPage
 from tests.browser.demo_server import DemoServer
@@ -94,11 +95,11 @@ def profile(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 def watch(page: Page, faults: list[str]) -> None:
     """What breaks the security policy is a fault. Lost connections are none: tests cut them."""
 
-    def heard(text: str) -> None:
-        if "Content Security Policy" in text or "TrustedHTML" in text or "Trusted Type" in text:
-            faults.append(text)
+    def heard(message: ConsoleMessage) -> None:
+        if re.search(r"Content Security Policy|TrustedHTML|Trusted Type", message.text):
+            faults.append(f"{message.location} {message.text}")
 
-    page.on("console", lambda message: heard(message.text))
+    page.on("console", heard)
 
 
 @pytest.fixture
