@@ -140,11 +140,10 @@ def close_codes() -> str:
 def client_codes() -> str:
     """The same table as a module of the JavaScript client."""
     rows = "".join(
-        f'  {row.code}: ["{row.name}", {"true" if row.comes_back else "false"}, {row.after_ms}],\n'
-        for row in CLOSE_CODES
+        f"  {row.code}: [{int(row.comes_back)}, {row.after_ms}], // {row.name}\n" for row in CLOSE_CODES
     )
     return (
-        "// Written by `make docs`. Code: name, whether to come back by oneself, first after so many ms.\n"
+        "// Written by `make docs`. Code: whether to come back by oneself, first after so many ms.\n"
         f"export const CLOSE_CODES = {{\n{rows}}};\nexport const WAIT_MS_MAX = {WAIT_MS_MAX};\n"
     )
 

@@ -1,21 +1,21 @@
-// Written by `make docs`. Code: name, whether to come back by oneself, first after so many ms.
+// Written by `make docs`. Code: whether to come back by oneself, first after so many ms.
 export const CLOSE_CODES = {
-  1000: ["done", false, 0],
-  1001: ["restart", true, 500],
-  1002: ["protocol", false, 0],
-  1006: ["lost", true, 200],
-  1007: ["not_text", false, 0],
-  1009: ["too_big", false, 0],
-  1011: ["trouble", true, 1000],
-  4400: ["malformed", false, 0],
-  4401: ["unauthorized", false, 0],
-  4403: ["forbidden", false, 0],
-  4404: ["unknown_type", false, 0],
-  4429: ["too_many_devices", false, 0],
-  4500: ["resume", true, 0],
-  4501: ["token_expired", true, 0],
-  4503: ["full", true, 5000],
-  4508: ["late", true, 1000],
-  4513: ["unavailable", true, 2000],
+  1000: [0, 0], // done
+  1001: [1, 500], // restart
+  1002: [0, 0], // protocol
+  1006: [1, 200], // lost
+  1007: [0, 0], // not_text
+  1009: [0, 0], // too_big
+  1011: [1, 1000], // trouble
+  4400: [0, 0], // malformed
+  4401: [0, 0], // unauthorized
+  4403: [0, 0], // forbidden
+  4404: [0, 0], // unknown_type
+  4429: [0, 0], // too_many_devices
+  4500: [1, 0], // resume
+  4501: [1, 0], // token_expired
+  4503: [1, 5000], // full
+  4508: [1, 1000], // late
+  4513: [1, 2000], // unavailable
 };
 export const WAIT_MS_MAX = 30000;

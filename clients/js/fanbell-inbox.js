@@ -1,16 +1,14 @@
 // <fanbell-inbox user token url locale filter theme>: a person's inbox, live. What people wrote is put in as text only.
-import { FanbellInbox, showBadge } from "./fanbell.js";
+import { FanbellInbox } from "./fanbell.js";
 
 const TICK_MS = 30_000; // relative times, while they are seen
 const TOAST_MS = 5_000;
-const OFFLINE_MS = 1_500; // a shorter gap is not worth a word
 const FILTERS = ["all", "unread", "archived"];
 const ENGLISH = {
   title: "Notifications", all: "All", unread: "Unread", archived: "Archived", readAll: "Mark all as read", preferences: "Preferences",
   read: "Mark as read", unreadOne: "Mark as unread", archive: "Archive", unarchive: "Move back to the inbox", mute: "Mute {}",
   empty: { all: "All quiet", unread: "All read", archived: "Nothing archived" }, hint: "What happens around you shows up here the moment it does.",
-  offline: "Offline. Trying again…", closed: "Not connected.", retry: "Try again", failed: "That did not work.", loading: "Loading…", hear: "What you hear of", muted: "Muted", unmute: "Unmute {}",
-  kinds: { post: "Posts", comment: "Comments", reply: "Replies", like: "Likes", repost: "Reposts", follow: "New followers", mention: "Mentions", message: "Messages" },
+  offline: "Offline. Trying again…", closed: "Not connected.", retry: "Try again", failed: "That did not work.", loading: "Loading…", muted: "Muted",
 };
 const PATHS = {
   check: "M5 13l4 4L19 7", dot: "M12 8a4 4 0 1 0 .1 0", archive: "M3 5h18v4H3zM5 9v10h14V9M10 13h4", unarchive: "M4 14v5h16v-5M12 15V4M8 8l4-4 4 4", settings: "M4 8h8M18 8h2M15 5v6M4 16h2M12 16h8M9 13v6", mute: "M11 5L6 9H3v6h3l5 4zM16 9l5 6M21 9l-5 6",
@@ -67,9 +65,10 @@ class Inbox extends HTMLElement {
   #at = null; // id of the row that the keyboard is at
   #panel = null;
   #frame = 0;
-  #timers = {};
+  #timer;
+  #seen;
+  #stuck = false; // older rows could not be loaded: not again before something changes
   #parts = {};
-  #offline = false;
 
   constructor() {
     super();
@@ -106,19 +105,21 @@ class Inbox extends HTMLElement {
       share: attribute("share") !== "false", storage: attribute("storage") ?? "memory", getToken: this.getToken && (() => this.getToken()),
     });
     const { inbox } = this;
-    const tell = (name, detail, more) => this.dispatchEvent(new CustomEvent(`fanbell-${name}`, { detail, bubbles: true, composed: true, ...more }));
     this.#ends = [
       inbox.subscribe(() => this.#soon()),
-      inbox.on("status", (status) => tell("status", { status })),
-      inbox.on("counts", (counts) => tell("counts", counts)),
+      inbox.on("status", (status) => {
+        this.#stuck = false;
+        this.#tell("status", { status });
+      }),
+      inbox.on("counts", (counts) => this.#tell("counts", counts)),
       inbox.on("error", () => this.#toast(this.#words.failed)),
       inbox.on("notification", (item) => {
         this.#fresh.add(item.id);
-        const wanted = tell("notification", item, { cancelable: true });
+        const wanted = this.#tell("notification", item);
         this.#toast(item.text, wanted && (this.#parts.scroll.scrollTop > 40 || this.filter !== "all" || this.#panel));
       }),
     ];
-    if (this.hasAttribute("title-badge")) this.#ends.push(showBadge(inbox));
+    if (this.hasAttribute("title-badge")) import("./badge.js").then(({ showBadge }) => this.inbox === inbox && this.#ends.push(showBadge(inbox)));
     if (this.#own) inbox.start();
     const tag = locale || document.documentElement.lang || navigator.language;
     await this.#speak(tag);
@@ -131,7 +132,7 @@ class Inbox extends HTMLElement {
 
   #stop() {
     this.#ends.splice(0).forEach((end) => end());
-    Object.values(this.#timers).forEach(clearTimeout);
+    clearTimeout(this.#timer);
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     if (this.#own) {
@@ -180,9 +181,8 @@ class Inbox extends HTMLElement {
     p.scroll = make("div", { class: "scroll", part: "scroll" }, p.view);
     p.toast = make("div", { class: "hush", part: "toast", role: "status", "aria-live": "polite" });
     this.#box.replaceChildren(make("header", { part: "header" }, make("h2", { part: "title" }, words.title, p.badge), p.all, p.settings), p.tabs, p.bar, p.scroll, p.toast);
-    const seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#more(), { root: p.scroll, rootMargin: "300px" });
-    seen.observe(p.end);
-    this.#ends.push(() => seen.disconnect());
+    this.#seen = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && this.#more(), { root: p.scroll, rootMargin: "300px" });
+    this.#ends.push(() => this.#seen.disconnect());
   }
 
   // What is shown
@@ -200,8 +200,8 @@ class Inbox extends HTMLElement {
     }
     this.#parts.view.setAttribute("aria-labelledby", this.filter);
     this.#parts.scroll.scrollTop = 0;
+    this.#stuck = false;
     this.#draw();
-    this.#more();
   }
 
   #visible(snapshot = this.inbox.getSnapshot()) {
@@ -212,7 +212,7 @@ class Inbox extends HTMLElement {
   #more() {
     const { hasMore, archived, loading } = this.inbox.getSnapshot();
     const inArchive = this.filter === "archived";
-    if (!loading && (inArchive ? archived.hasMore : hasMore)) this.inbox.loadMore({ archived: inArchive }).then(() => this.#draw(), () => this.#toast(this.#words.failed, true));
+    if (!loading && (inArchive ? archived.hasMore : hasMore)) this.inbox.loadMore({ archived: inArchive }).catch(() => { this.#stuck = true; this.#toast(this.#words.failed); });
   }
 
   #draw() {
@@ -235,7 +235,8 @@ class Inbox extends HTMLElement {
       p.note.replaceChildren(...(waits ? bones(words.loading, items.length ? 1 : 5) : note ? [make("div", { class: "empty", part: "empty" }, icon("bell"), make("b", {}, words.empty[note]), note === "all" ? words.hint : "")] : []));
     }
     p.list.hidden = !items.length;
-    if (more && !snapshot.loading && p.end.getBoundingClientRect().top < p.scroll.getBoundingClientRect().bottom + 300) this.#more();
+    this.#seen.unobserve(p.end); // so that it tells again whether the end is in sight
+    if (more && !this.#stuck) this.#seen.observe(p.end);
     this.#panel?.draw(snapshot);
   }
 
@@ -286,12 +287,7 @@ class Inbox extends HTMLElement {
 
   #drawBar({ status, error }) {
     const { bar } = this.#parts;
-    if (status === "offline" && !this.#offline) this.#timers.offline ??= setTimeout(() => { this.#offline = true; this.#draw(); }, OFFLINE_MS);
-    else if (status !== "offline" && status !== "connecting") {
-      this.#offline = false;
-      this.#timers.offline = clearTimeout(this.#timers.offline);
-    }
-    const said = status === "closed" ? `${this.#words.closed} ${error?.reason || ""}` : this.#offline ? this.#words.offline : "";
+    const said = { closed: `${this.#words.closed} ${error?.reason || ""}`, offline: this.#words.offline }[status] || "";
     bar.hidden = !said;
     if (bar.dataset.said === said) return;
     bar.dataset.said = said;
@@ -311,8 +307,8 @@ class Inbox extends HTMLElement {
     if (!toast) return;
     toast.textContent = text;
     toast.className = shown ? "toast" : "hush";
-    clearTimeout(this.#timers.toast);
-    this.#timers.toast = setTimeout(() => { toast.className = "hush"; toast.textContent = ""; }, TOAST_MS);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => { toast.className = "hush"; toast.textContent = ""; }, TOAST_MS);
   }
 
   async #togglePanel() {
@@ -330,6 +326,11 @@ class Inbox extends HTMLElement {
     settings.setAttribute("aria-expanded", Boolean(this.#panel));
   }
 
+  // Whether the page lets us go on.
+  #tell(name, detail) {
+    return this.dispatchEvent(new CustomEvent(`fanbell-${name}`, { detail, bubbles: true, composed: true, cancelable: true }));
+  }
+
   // What people do
 
   #do(verb, item) {
@@ -338,8 +339,7 @@ class Inbox extends HTMLElement {
   }
 
   #open(event, item) {
-    const wanted = this.dispatchEvent(new CustomEvent("fanbell-open", { detail: item, bubbles: true, composed: true, cancelable: true }));
-    if (!wanted) event.preventDefault();
+    if (!this.#tell("open", item)) event.preventDefault();
     if (!item.clicked || !item.read) this.#do("click", item);
   }
 

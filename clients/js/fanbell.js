@@ -1,8 +1,7 @@
 // One person's inbox, live: a store with `subscribe` and `getSnapshot` that any framework can use.
-import { Line } from "./line.js";
+import { Line, waitMs } from "./line.js";
 import { append, empty, fold, lay, VERBS, view } from "./store.js";
 import { Tabs } from "./tabs.js";
-import { waitMs } from "./socket.js";
 
 const MARKS_MAX = 500; // that wait for an answer; who is offline for so long reads on paper
 const IDS_MAX = 100; // of one mark: with their cursors some 32 KB, and a frame may have 64
@@ -31,7 +30,6 @@ export class FanbellInbox {
   #name = Math.random().toString(36).slice(2);
   #refs = 0;
   #posting = false;
-  #cut = false;
 
   constructor(options) {
     const { fetch, WebSocket, BroadcastChannel, navigator } = globalThis;
@@ -44,7 +42,7 @@ export class FanbellInbox {
       options: this.#options,
       edge: async () => (this.#edge ??= (await this.#api("GET", "/v1/edge")).url),
       stream: () => this.#options.url + this.#mine(`/stream?${this.#query({ cursor: this.#state.cursor })}`),
-      first: () => JSON.parse(JSON.stringify({ type: "connect", user: this.#options.user, locale: this.#options.locale || undefined, cursor: this.#state.cursor ?? undefined })),
+      first: () => ({ type: "connect", user: this.#options.user, locale: this.#options.locale, cursor: this.#state.cursor ?? undefined }),
       heard: (frame) => { this.#tabs?.say({ type: "frame", frame }); this.#hear(frame); },
       status: (status, why) => { this.#edge = status === "live" ? this.#edge : null; this.#tell(status, why); },
       failed: (error) => this.#fail(error),
@@ -88,13 +86,11 @@ export class FanbellInbox {
 
   // Behave as a lost connection, until the line is restored: for demonstrations and tests.
   cutLine() {
-    this.#cut = true;
     this.#line.setCut(true);
     this.#tell("offline");
   }
 
   restoreLine() {
-    this.#cut = false;
     this.#line.setCut(false);
     if (this.#tabs && !this.#tabs.leads) {
       this.#status = "connecting";
@@ -109,8 +105,6 @@ export class FanbellInbox {
     this.stop();
     this.start();
   }
-
-  get user() { return this.#options.user; }
 
   // Store
 
@@ -139,12 +133,9 @@ export class FanbellInbox {
 
   // Marks: they show at once, wait while there is no connection, and are taken back if the server refuses them
 
-  read = (which) => this.#mark("read", which);
-  unread = (which) => this.#mark("unread", which);
-  seen = (which) => this.#mark("seen", which);
-  archive = (which) => this.#mark("archive", which);
-  unarchive = (which) => this.#mark("unarchive", which);
-  click = (which) => this.#mark("click", which);
+  static {
+    for (const verb in VERBS) this.prototype[verb] = function mark(which) { return this.#mark(verb, which); };
+  }
 
   #mark(verb, which) {
     const all = which === "all";
@@ -159,11 +150,11 @@ export class FanbellInbox {
       given.push({ all, shown, body: { ids: shown.size === some.length ? [...shown.keys()] : some, ...cursors } });
     }
     if (!this.#running) return Promise.reject(failure("not started"));
-    if (this.#marks.length + given.length > MARKS_MAX) return Promise.reject(failure("too many marks wait for a connection", { reason: "full" }));
+    if (this.#marks.length + given.length > MARKS_MAX) return Promise.reject(failure("too many marks wait", { reason: "full" }));
     const promise = Promise.all(given.map((one) => new Promise((resolve, reject) => {
       this.#marks.push({ ...one, verb, ref: `${this.#name}-${++this.#refs}`, resolve, reject });
     }))).then(() => {});
-    promise.catch(() => {}); // whoever does not wait for it hears of it as an "error"
+    promise.catch(() => {}); // whoever does not wait for it hears of it as an error
     this.#changed();
     this.#flush();
     return promise;
@@ -172,7 +163,7 @@ export class FanbellInbox {
   // Send what was not sent yet; `again`: over a new connection, what was not answered.
   #flush(again = false) {
     if (again) for (const mark of this.#marks) mark.sent = false;
-    if (this.#cut) return;
+    if (this.#line.cut) return;
     const follows = this.#tabs && !this.#tabs.leads;
     if (!follows && this.#line.byStream) return void this.#post();
     for (const mark of this.#marks.filter((one) => !one.sent)) {
@@ -244,7 +235,7 @@ export class FanbellInbox {
   }
 
   #hearTab(message) {
-    if (this.#cut) return;
+    if (this.#line.cut) return;
     if (message.type === "frame") this.#hear(message.frame);
     else if (message.type === "status") this.#tell(message.status, message.why);
     else if (message.type === "settled") this.#settle(message);
@@ -256,7 +247,7 @@ export class FanbellInbox {
   }
 
   #adopt({ state, status }) {
-    if (this.#cut) return;
+    if (this.#line.cut) return;
     const before = this.#state;
     this.#state = state;
     const first = state.items.findIndex((item) => before.items.some((had) => had.id === item.id && had.cursor === item.cursor));
@@ -268,9 +259,9 @@ export class FanbellInbox {
   #tell(status, why) {
     if (this.#tabs?.leads) {
       this.#tabs.say({ type: "status", status, why });
-      if (status === "closed") this.#tabs.yield(); // another tab's token may do
+      if (status === "closed") this.#tabs.yield(); // the token of another tab may do
     }
-    if (this.#cut && status !== "closed") status = "offline";
+    if (this.#line.cut && status !== "closed") status = "offline";
     this.#error = status === "closed" ? why : null;
     if (status === this.#status) return;
     this.#status = status;
@@ -354,11 +345,11 @@ export class FanbellInbox {
 
   async #api(method, path, body, again = true) {
     const { url, fetch } = this.#options;
-    if (this.#cut) throw failure("offline");
+    if (this.#line.cut) throw failure("offline");
     const token = path === "/v1/edge" ? null : await this.#line.token();
     const headers = { ...(body && { "content-type": "application/json" }), ...(token && { authorization: `Bearer ${token}` }) };
     const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS) });
-    const value = await answer.json().catch(() => ({})); // of a proxy's page only the status counts
+    const value = await answer.json().catch(() => ({})); // of a page by a proxy only the status counts
     if (answer.ok) return value;
     if (answer.status === 401 && again && (await this.#line.token(token)) !== token) return this.#api(method, path, body, false);
     throw failure(value.errors?.[0]?.message || value.detail || `HTTP ${answer.status}`, { status: answer.status });
@@ -392,19 +383,6 @@ export class FanbellInbox {
     [globalThis, "pagehide", this.#remember],
     [globalThis.document, "visibilitychange", () => { if (!globalThis.document.hidden) this.#line.wake(); }],
   ];
-}
-
-// The number of unread ones before the page's title, and on the app's icon where there is one. Returns what ends it.
-export function showBadge(inbox) {
-  const title = document.title.replace(/^\(\d+\+?\) /, "");
-  const show = (count) => {
-    document.title = count ? `(${count > 99 ? "99+" : count}) ${title}` : title;
-    navigator.setAppBadge?.(count).catch(() => {}); // only installed apps may
-  };
-  const update = () => show(inbox.getSnapshot().counts.unread);
-  const end = inbox.subscribe(update);
-  update();
-  return () => { end(); show(0); };
 }
 
 export { VERBS };

@@ -1,5 +1,6 @@
 // The preferences of the element: which kinds show up, who is muted. Loaded when it is opened.
 import { make } from "./fanbell-inbox.js";
+import { WORDS } from "./words.js";
 
 const isPlain = (item, kind) => (item.kind ?? "*") === kind && ["inbox", "*"].includes(item.channel ?? "*") && (item.scope ?? "*") === "*";
 
@@ -12,8 +13,8 @@ export class Panel {
 
   constructor(inbox, words, kinds, failed) {
     this.#inbox = inbox;
-    this.#words = words;
-    this.#kinds = kinds ?? Object.keys(words.kinds);
+    this.#words = { ...WORDS.en, ...words };
+    this.#kinds = kinds ?? Object.keys(this.#words.kinds);
     this.#failed = failed;
     this.node = make("section", { class: "panel", part: "preferences", "aria-label": words.preferences });
     Promise.all([inbox.getPreferences(), inbox.getMutes()]).catch(failed);

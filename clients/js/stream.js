@@ -1,5 +1,5 @@
 // The same frames by Server-Sent Events, where proxies break WebSockets: read by fetch, so that the token is in a header.
-import { life, OPEN_MS } from "./socket.js";
+import { life, OPEN_MS } from "./line.js";
 
 const SILENCE_MS = 45_000; // a comment is due every 15 s
 const EVENT_CHARS_MAX = 8 * 1024 * 1024; // of one event that has not ended; a page is far below

@@ -1,5 +1,9 @@
-// What the element says in other languages than English; loaded where one of them is asked for.
+// What the element says in other languages than English, and in its panel; loaded where it is needed.
 export const WORDS = {
+  en: {
+    hear: "What you hear of", unmute: "Unmute {}",
+    kinds: { post: "Posts", comment: "Comments", reply: "Replies", like: "Likes", repost: "Reposts", follow: "New followers", mention: "Mentions", message: "Messages" },
+  },
   de: {
     title: "Benachrichtigungen", all: "Alle", unread: "Ungelesen", archived: "Archiv", readAll: "Alle als gelesen markieren", preferences: "Einstellungen",
     read: "Als gelesen markieren", unreadOne: "Als ungelesen markieren", archive: "Archivieren", unarchive: "Zurück in den Eingang", mute: "{} stummschalten",

@@ -17,9 +17,14 @@ export const settled = async () => {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 };
 
+const TURNS_MAX = 200_000; // some seconds: a test that waits for ever says nothing
+
 // For what comes from outside of this thread: channels between tabs, modules that are loaded.
 export async function until(holds) {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+  for (let turns = 0; !holds(); turns += 1) {
+    if (turns > TURNS_MAX) throw new Error(`never: ${holds}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 // WebSockets as a browser has them; the test plays the server.
