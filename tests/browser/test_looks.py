@@ -25,6 +25,11 @@ LIGHT = """(at) => {
 }"""
 OUTSIDE = """(at) => [at, ...at.shadowRoot.querySelectorAll("*")]
   .filter((one) => one.getBoundingClientRect().right > innerWidth).length"""
+ADD_SHEET = """(rules) => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(rules);
+  document.adoptedStyleSheets.push(sheet);
+}"""
 MOVING = """() => [document, ...[...document.querySelectorAll("fanbell-inbox")].map((one) => one.shadowRoot)]
   .flatMap((root) => root.getAnimations()).length"""
 
@@ -115,6 +120,20 @@ def test_from_right_to_left(open_page: Open, demo: DemoServer, shot: Shot) -> No
 
     page.page.get_by_role("combobox", name="Direction").select_option("ltr")
     assert not is_mirrored(page)
+
+
+def test_a_page_gives_its_colours_under_any_name(open_page: Open, demo: DemoServer) -> None:
+    """
+    A page that has a colour of its own under any name hands it to the element, and the element takes it.
+    """
+    page = open_page()
+    names = ("accent", "bg", "ink", "soft", "line", "hover", "on-accent", "tint")
+    rules = "".join(f"--{name}: rgb(0, 90, 200);" for name in names)
+    page.page.evaluate(ADD_SHEET, f"fanbell-inbox {{ {rules} --fanbell-accent: var(--accent) }}")
+    demo.message(page.user, "news")
+
+    expect(page.phone.element.locator("[part=badge]")).to_have_css("background-color", "rgb(0, 90, 200)")
+    expect(page.phone.element).not_to_have_css("background-color", "rgb(0, 90, 200)")
 
 
 def is_mirrored(page: DemoPage) -> bool:
