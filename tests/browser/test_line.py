@@ -152,7 +152,7 @@ def test_where_websockets_are_broken_a_stream_does(open_page: Open, demo: DemoSe
 
     def close(route: WebSocketRoute) -> None:
         broken.append(route.url)
-        route.close()
+        route.close(code=1011, reason="a proxy of long ago")
 
     page = open_page(before=lambda page: page.route_web_socket(re.compile("^ws:"), close))
     demo.message(page.user, "by the stream")
