@@ -153,7 +153,7 @@ class Inbox extends HTMLElement {
     const others = language === "en" ? {} : (await import("./words.js")).WORDS;
     this.#words = { ...ENGLISH, ...(Object.hasOwn(others, language) && others[language]), ...this.strings };
     const rtl = ["ar", "he", "fa", "ur"].includes(language);
-    if (rtl && !this.closest("[dir]")) this.setAttribute("dir", "rtl");
+    this.#box.dir = rtl && !this.hasAttribute("dir") ? "rtl" : "";
   }
 
   get filter() {
@@ -229,7 +229,7 @@ class Inbox extends HTMLElement {
     this.#drawBar(snapshot);
     const more = this.filter === "archived" ? snapshot.archived.hasMore : snapshot.hasMore;
     const waits = snapshot.loading || (more && !items.length);
-    const note = waits ? "loading" : items.length ? "" : this.filter;
+    const note = waits ? "loading" : items.length || snapshot.status === "closed" ? "" : this.filter;
     if (note !== p.note.dataset.of) {
       p.note.dataset.of = note;
       p.note.replaceChildren(...(waits ? bones(words.loading, items.length ? 1 : 5) : note ? [make("div", { class: "empty", part: "empty" }, icon("bell"), make("b", {}, words.empty[note]), note === "all" ? words.hint : "")] : []));
@@ -259,6 +259,7 @@ class Inbox extends HTMLElement {
       if (this.#fresh.delete(item.id)) known.node.classList.add("new");
       if (list.children[index] !== known.node) list.insertBefore(known.node, list.children[index] || null);
     });
+    this.#fresh.clear(); // what is not in this list arrives no more
     this.#rove();
     if (held !== undefined && !this.#root.activeElement) {
       const kept = this.#drawn.get(ids.includes(held) ? held : this.#at)?.node;
@@ -367,7 +368,7 @@ class Inbox extends HTMLElement {
   }
 
   #tabKey(event) {
-    const forward = getComputedStyle(this).direction === "rtl" ? -1 : 1;
+    const forward = getComputedStyle(this.#parts.tabs).direction === "rtl" ? -1 : 1;
     const at = FILTERS.indexOf(this.filter);
     const to = { ArrowRight: at + forward, ArrowLeft: at - forward, Home: 0, End: 2 }[event.key];
     if (to === undefined) return;

@@ -1,5 +1,5 @@
 // One person's inbox, live: a store with `subscribe` and `getSnapshot` that any framework can use.
-import { Line, waitMs } from "./line.js";
+import { Line } from "./line.js";
 import { append, empty, fold, lay, VERBS, view } from "./store.js";
 import { Tabs } from "./tabs.js";
 
@@ -29,7 +29,6 @@ export class FanbellInbox {
   #edge = null;
   #name = Math.random().toString(36).slice(2);
   #refs = 0;
-  #posting = false;
 
   constructor(options) {
     const { fetch, WebSocket, BroadcastChannel, navigator } = globalThis;
@@ -42,6 +41,7 @@ export class FanbellInbox {
       options: this.#options,
       edge: async () => (this.#edge ??= (await this.#api("GET", "/v1/edge")).url),
       stream: () => this.#options.url + this.#mine(`/stream?${this.#query({ cursor: this.#state.cursor })}`),
+      post: (verb, body) => this.#api("POST", this.#mine(`/notifications/${verb}`), body),
       first: () => ({ type: "connect", user: this.#options.user, locale: this.#options.locale, cursor: this.#state.cursor ?? undefined }),
       heard: (frame) => { this.#tabs?.say({ type: "frame", frame }); this.#hear(frame); },
       status: (status, why) => { this.#edge = status === "live" ? this.#edge : null; this.#tell(status, why); },
@@ -165,31 +165,12 @@ export class FanbellInbox {
     if (again) for (const mark of this.#marks) mark.sent = false;
     if (this.#line.cut) return;
     const follows = this.#tabs && !this.#tabs.leads;
-    if (!follows && this.#line.byStream) return void this.#post();
     for (const mark of this.#marks.filter((one) => !one.sent)) {
       const { verb, ref, body } = mark;
       if (follows) this.#tabs.tell({ type: "mark", mark: { verb, ref, body } });
       else if (!this.#line.live || !this.#line.send({ type: verb, ref, ...body })) return;
       mark.sent = true;
     }
-  }
-
-  // By HTTP, one after the other: where frames come by a stream there is no way back in it.
-  async #post() {
-    if (this.#posting) return;
-    this.#posting = true;
-    for (let failures = 0; this.#marks.length && this.#line.live;) {
-      const { verb, ref, body: { ids, up_to } } = this.#marks[0];
-      try {
-        await this.#api("POST", this.#mine(`/notifications/${verb}`), ids ? { ids } : { up_to });
-        failures = 0;
-        this.#settle({ ref });
-      } catch (error) {
-        if (error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status)) this.#settle({ ref, refused: error.message });
-        else await new Promise((resolve) => { setTimeout(resolve, waitMs(1006, failures++, Math.random())); });
-      }
-    }
-    this.#posting = false;
   }
 
   #settle({ ref, refused }) {

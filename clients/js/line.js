@@ -4,6 +4,7 @@ import { CLOSE_CODES, WAIT_MS_MAX } from "./close_codes.js";
 const STEADY_MS = 5_000; // a connection that lived so long was none of the failures in a row
 const UNOPENED_MAX = 2; // WebSockets in a row that never said hello, before the stream is tried
 const EARLY_MS = 30_000; // before its end a token is replaced
+const EARLIEST_MS = 10_000; // a wrong clock takes every token for an old one
 const TIMER_MS_MAX = 86_400_000; // beyond 24 days timers would fire at once
 
 // When a JWT ends, Unix ms; Infinity if it does not say.
@@ -18,7 +19,7 @@ export function endOf(token) {
 
 export class Line {
   cut = false;
-  #on; // {options, edge, stream, first, heard, status, failed}
+  #on; // {options, edge, stream, post, first, heard, status, failed}
   #link = null;
   #turn = 0; // what belongs to an earlier turn comes too late
   #open = false;
@@ -30,6 +31,7 @@ export class Line {
   #stale = false; // the token was refused
   #renewed = false; // and this one is the one after it
   #byStream = false;
+  #inPlace = false;
   #asked = null;
 
   constructor(on) {
@@ -37,7 +39,6 @@ export class Line {
   }
 
   get live() { return this.#liveMs > 0; }
-  get byStream() { return this.#byStream; }
 
   open() {
     this.#open = true;
@@ -78,8 +79,8 @@ export class Line {
     this.#on.options.token = token;
     this.#stale = false;
     if (!this.#open) return false;
-    if (this.live && !this.#byStream) this.#tellToken();
-    else if (this.#retry) this.open();
+    if (this.live && this.#inPlace) this.#tellToken();
+    else if (this.live || this.#retry) this.open();
     return true;
   }
 
@@ -106,7 +107,7 @@ export class Line {
   async #connect() {
     this.#leave();
     const turn = this.#turn;
-    const { options, edge, stream, first, status } = this.#on;
+    const { options, edge, stream, post, first, status } = this.#on;
     const { transport, WebSocket } = options;
     this.#byStream = transport === "sse" || !WebSocket || (transport === "auto" && this.#unopened >= UNOPENED_MAX);
     status(this.#failures > 1 || globalThis.navigator?.onLine === false ? "offline" : "connecting");
@@ -118,7 +119,7 @@ export class Line {
       if (turn !== this.#turn) return;
       const told = { url, token, heard: mine((frame) => this.#heard(frame)), closed: mine((code, reason) => this.#lost(code, reason)) };
       this.#link = this.#byStream
-        ? openStream({ ...told, fetch: options.fetch })
+        ? openStream({ ...told, post, fetch: options.fetch })
         : openSocket({ ...told, WebSocket, first: { ...first(), token } });
     } catch (error) {
       mine(() => { this.#on.failed(error); this.#lost(1006, error.message, false); })();
@@ -130,7 +131,8 @@ export class Line {
       this.#liveMs = Date.now();
       if (!this.#byStream) this.#unopened = 0;
       this.#renewed = false;
-      this.#keepToken(Boolean(frame.user)); // an edge that says whom it knows takes a new token in place
+      this.#inPlace = Boolean(frame.user) && !this.#byStream; // an edge that says whom it knows takes a new token
+      this.#keepToken();
     }
     this.#on.heard(frame);
   }
@@ -153,23 +155,24 @@ export class Line {
     this.#on.status(this.#failures > 1 || globalThis.navigator?.onLine === false ? "offline" : "connecting", { code, reason });
   }
 
-  #keepToken(inPlace) {
+  #keepToken() {
     const { options } = this.#on;
     const leftMs = endOf(options.token || "") - Date.now();
-    if (!inPlace || !options.getToken || this.#byStream || leftMs === Infinity) return;
+    clearTimeout(this.#refresh);
+    if (!this.#inPlace || !options.getToken || leftMs === Infinity) return;
     this.#refresh = setTimeout(async () => {
       this.#stale = true;
       try {
         await this.token();
         this.#tellToken();
-        if (this.live) this.#keepToken(true);
       } catch (error) {
         this.#on.failed(error); // the edge will end the session, and then we ask once more
       }
-    }, Math.min(TIMER_MS_MAX, Math.max(1000, leftMs - EARLY_MS, leftMs / 2)));
+    }, Math.min(TIMER_MS_MAX, Math.max(EARLIEST_MS, leftMs - EARLY_MS, leftMs / 2)));
   }
 
   #tellToken() {
+    this.#keepToken();
     this.send({ type: "token", token: this.#on.options.token, ref: "token" });
   }
 }

@@ -4,7 +4,7 @@ import { life, OPEN_MS } from "./line.js";
 const SILENCE_MS = 45_000; // a comment is due every 15 s
 const EVENT_CHARS_MAX = 8 * 1024 * 1024; // of one event that has not ended; a page is far below
 
-export function openStream({ fetch, url, token, heard, closed }) {
+export function openStream({ fetch, url, token, post, heard, closed }) {
   const abort = new AbortController();
   const { due, end } = life(closed, () => abort.abort());
   const word = () => due(SILENCE_MS, () => end(1006, "silent"));
@@ -25,7 +25,17 @@ export function openStream({ fetch, url, token, heard, closed }) {
       }
     }
   })().catch((error) => end(1006, error.message));
-  return { send: () => false, check: () => {}, close: () => end(0) };
+  let last = Promise.resolve(); // marks in their order
+  // There is no way back in a stream: a mark goes by HTTP, and its answer is heard as if it had come here. Without an
+  // answer the stream ends, and the mark is sent again once there is another.
+  function send({ type, ref, ids, up_to }) {
+    last = last.then(() => post(type, ids ? { ids } : { up_to })).then(() => heard({ type: "accepted", ref }), ({ status, message }) => {
+      if (status >= 400 && status < 500 && ![401, 408, 429].includes(status)) heard({ type: "refused", ref, reason: message });
+      else end(1006, message);
+    });
+    return true;
+  }
+  return { send, check: () => {}, close: () => end(0) };
 }
 
 // Text as it comes in, cut anywhere, to whole events. A carriage return at the end of a piece waits for the next.

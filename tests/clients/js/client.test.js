@@ -137,6 +137,17 @@ test("before a token ends, a new one is told in place", async () => {
   assert.equal(inbox.getSnapshot().status, "live");
 });
 
+test("a token that is set is told in place where the edge takes it, and else by coming back", async () => {
+  const inbox = await live({ token: "old" });
+  inbox.setToken("new");
+  await settled();
+  assert.deepEqual([edge.sockets.length, edge.last.sent[0].token, edge.last.sent[0].cursor], [2, "new", "c-page"]);
+  edge.last.say(hello({ user: "ana", recovered: true, cursor: "c-page" }));
+  inbox.setToken("newer");
+  assert.deepEqual(edge.last.sent.at(-1), { type: "token", token: "newer", ref: "token" });
+  assert.equal(edge.sockets.length, 2);
+});
+
 test("a mark shows at once and holds when it is accepted", async () => {
   const inbox = await live();
   let done = false;
@@ -344,6 +355,28 @@ test("where WebSockets do not open, the stream is read, and marks go by HTTP", a
   await until(() => inbox.getSnapshot().status !== "live");
   await wait(2000); // the third failure in a row
   await until(() => /stream\?cursor=c-page/.test(edge.asked.at(-1).path));
+});
+
+test("by HTTP too, a mark is taken back if it is refused, and sent again if nobody answered", async () => {
+  const streams = [];
+  const bytes = (frame) => new TextEncoder().encode(`data: ${JSON.stringify(frame)}\n\n`);
+  edge.answers.set("GET /v1/users/ana/stream", () => [200, new ReadableStream({ start: (controller) => { streams.push(controller); } })]);
+  edge.answers.set("POST /v1/users/ana/notifications/read", [422, { detail: "no such row" }]);
+  edge.answers.set("POST /v1/users/ana/notifications/archive", [503, {}]);
+  const inbox = opened({ transport: "sse" });
+  await until(() => streams.length === 1);
+  for (const frame of [hello(), page([item("a2"), item("a1")])]) streams[0].enqueue(bytes(frame));
+  await until(() => inbox.getSnapshot().items.length);
+  assert.equal(await refusal(inbox.read("a1")), "no such row");
+  assert.ok(!inbox.getSnapshot().items[1].read);
+  const archived = inbox.archive("a1");
+  await until(() => inbox.getSnapshot().status !== "live");
+  edge.answers.set("POST /v1/users/ana/notifications/archive", [202, {}]);
+  await wait(200);
+  await until(() => streams.length === 2);
+  streams[1].enqueue(bytes(hello({ recovered: true, cursor: "c-page" })));
+  await archived;
+  assert.equal(inbox.getSnapshot().items.length, 1);
 });
 
 test("a stream that refuses the token is taken at its word", async () => {
