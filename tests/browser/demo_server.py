@@ -1,18 +1,25 @@
 """`fanbell demo` as a process of its own, with a quiet town: nothing happens in it but what a test does."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, Final
 from urllib.parse import quote
 
 FANBELL: Final = Path(sys.executable).parent / "fanbell"
-START_S: Final = 60  # a server that takes longer to start, or to answer, hangs
+ANSWER_S: Final = 60  # a server that takes longer to answer hangs
 NAMED: Final = re.compile(r"Open (http://\S+?)/ ")
+
+
+def clean() -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FANBELL_")}
 
 
 class DemoServer:
@@ -20,32 +27,24 @@ class DemoServer:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self._folder = folder
-        self._said = folder / "said"
+        self._log = folder / "log"
         self._more = more
         self._ports: list[str] = ["--port", "0"]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[str] | None = None
         self.url = ""
         self._number = 0
 
     def start(self) -> None:
         """Start it, and return once it answers."""
-        with self._said.open("wb") as said:
-            line = [
-                FANBELL,
-                "demo",
-                "--data",
-                self._folder / "data",
-                "--rate",
-                "0",
-                *self._ports,
-                *self._more,
-            ]
-            self._process = subprocess.Popen(line, stdout=said, stderr=subprocess.STDOUT, cwd=self._folder)
-        until = time.monotonic() + START_S
-        while (found := NAMED.search(self._said.read_text())) is None:
-            assert self._process.poll() is None, self._said.read_text()
-            assert time.monotonic() < until, self._said.read_text()
-            time.sleep(0.05)
+        command = [FANBELL, "demo", "--data", self._folder / "data", "--rate", "0", *self._ports, *self._more]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=PIPE, stderr=log, text=True, cwd=self._folder, env=clean()
+            )
+        assert self._process.stdout is not None
+        said = (NAMED.search(line) for line in self._process.stdout)
+        found = next(filter(None, said), None)
+        assert found is not None, self._log.read_text()
         self.url = found[1]
         edge = self.ask("GET", "/v1/edge")["port"]
         self._ports = ["--port", self.url.rpartition(":")[2], "--edge-port", str(edge)]
@@ -54,14 +53,14 @@ class DemoServer:
         """As kill -9 does: nothing is put in order first."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(START_S)
+            self._process.communicate(timeout=ANSWER_S)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What the API answers. Raises urllib.error.HTTPError."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, method=method)
         request.add_header("content-type", "application/json")
-        with urllib.request.urlopen(request, timeout=START_S) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
             return json.load(answer)
 
     def publish(self, *activities: dict[str, Any]) -> None:
