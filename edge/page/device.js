@@ -51,7 +51,7 @@ export class Device {
 
   /** How it looks, without a new session. */
   style({ dir, theme }) {
-    this.screen.dir = dir;
+    this.element.setAttribute("dir", dir);
     this.element.setAttribute("theme", theme);
   }
 
