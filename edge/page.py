@@ -1,4 +1,4 @@
-"""The demo page: five static files in front of the API, under a strict content security policy.
+"""The demo page: static files in front of the API, under a strict content security policy.
 
 What people write reaches the page as JSON and is put in as text; should that ever fail, the policy still lets no
 script run that is not the page's own file, and no markup be made of a string (`trusted-types`).
@@ -12,12 +12,14 @@ from typing import Any, Final
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+_SCRIPTS: Final = ("main", "composer", "device", "frames", "line", "tools", "wishes")
+_STYLES: Final = ("style", "devices")
 FILES: Final = {
     "/": ("index.html", b"text/html; charset=utf-8"),
     "/demo": ("index.html", b"text/html; charset=utf-8"),
-    "/page/app.js": ("app.js", b"text/javascript; charset=utf-8"),
-    "/page/style.css": ("style.css", b"text/css; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", b"image/svg+xml"),
+    **{f"/page/{name}.js": (f"{name}.js", b"text/javascript; charset=utf-8") for name in _SCRIPTS},
+    **{f"/page/{name}.css": (f"{name}.css", b"text/css; charset=utf-8") for name in _STYLES},
 }
 """Path: file of the package, type."""
 ABOUT: Final = "/page/about.json"
