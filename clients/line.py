@@ -7,6 +7,7 @@ after some silence the edge is pinged, and if still nothing comes the connection
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from random import random
 from ssl import SSLCertVerificationError, SSLContext
 from typing import Any, Final, Literal
@@ -181,10 +182,10 @@ class Line:
     async def _hear(self, socket: ClientConnection) -> dict[str, Any]:
         """The next frame. Raises Silent, and then the connection is no more."""
         try:
-            return await _next(socket, self._ping_every_s)
-        except TimeoutError:
-            pass
-        try:
+            if self._socket is None:  # not greeted yet, and nobody may ping before
+                return await _next(socket, self._ping_every_s + self._silence_s)
+            with suppress(TimeoutError):
+                return await _next(socket, self._ping_every_s)
             async with asyncio.timeout(self._silence_s):
                 await socket.send('{"type":"ping"}')
                 return await _next(socket, self._silence_s)
