@@ -33,7 +33,7 @@ class Streams:
 
     def check(self, user: str) -> None:
         """Raise Refused if no session of `user` can begin now."""
-        why = "restart" if self._stopping else self._edge.no_room(user)
+        why = "restart" if self._stopping or self._edge.leaving else self._edge.no_room(user)
         if why is not None:
             raise Refused(BY_NAME[why])
 

@@ -281,6 +281,21 @@ async def test_stopping_asks_streams_to_come_back() -> None:
     assert (status, problem["type"]) == (503, "fanbell:restart")
 
 
+async def test_streams_are_asked_to_leave_in_turns() -> None:
+    """
+    While a process drains, its streams are asked to go elsewhere as sockets are, and none begins.
+    """
+    async with running() as server, server.stream("ana") as stream:
+        await stream.hear("page")
+        draining = asyncio.ensure_future(server.edge.drain(0.01))
+        close = await stream.closed()
+        await draining
+        status, problem = await server.refused("ana")
+
+    assert close["code"] == 1001
+    assert (status, problem["type"]) == (503, "fanbell:restart")
+
+
 async def test_a_stream_ends_with_its_token() -> None:
     """
     A session does not outlive its token.
