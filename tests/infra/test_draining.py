@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from fanbell.edge.tail import tail
+from fanbell.clients.tail import tail
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import running
 
