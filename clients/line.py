@@ -171,7 +171,7 @@ class Line:
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,  # ours has a cursor in its answer
             proxy=None,
-            ssl=self._address.ssl if url.startswith("wss:") else None,
+            ssl=(self._address.ssl or True) if url.startswith("wss:") else None,
         )
 
     async def _say_who(self, socket: ClientConnection, cursor: str | None) -> None:
@@ -199,6 +199,8 @@ class Line:
         if not renews and not comes_back(code) and code != 1000:
             row = BY_CODE.get(code or 0)
             raise Refused(code, row.reason if row else f"closed with code {code}")
+        if renews:
+            code = None  # a token that ends at once must not make us ask for the next without a pause
         await asyncio.sleep(wait_ms(code, self._failures, random()) / 1000)  # noqa: S311 - spreads clients
         self._failures += 1
         while renews:

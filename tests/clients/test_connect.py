@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,6 +26,7 @@ from fanbell.infra.settings import Settings
 from fanbell.infra.up import running as up
 from fanbell.schemas.records import Activity
 from tests.clients.told import hello, notification, page, row
+from tests.edge.certificates import Pair, trusting
 from tests.edge.fake_notices import FakeNotices
 from tests.edge.test_socket import PATIENCE_S, SECRET, Server, running
 
@@ -402,6 +404,28 @@ async def test_a_quiet_line_is_kept() -> None:
         assert server.edge.stats()["closed"] == {}
 
 
+async def test_an_edge_by_tls_is_who_it_says(tmp_path: Path) -> None:
+    """
+    By wss a certificate is looked at: one of an authority of one's own is taken if it is named, and refused else.
+    """
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await say(socket, hello(), page(1))
+        await socket.wait_closed()
+
+    pair = Pair(tmp_path)
+    trusted = trusting(pair.write("edge"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certfile, pair.keyfile)
+    async with scripted([script], tls) as url, asyncio.timeout(PATIENCE_S):
+        async with fanbell.connect(url, user="ana", ssl=trusted) as inbox:
+            assert inbox.status == "live"
+        with pytest.raises(Refused, match="not whom"):
+            async with fanbell.connect(url, user="ana"):
+                pass
+
+
 async def test_leaving_is_said() -> None:
     """
     A client that leaves closes as one that is done, and is not taken for lost.
@@ -468,7 +492,9 @@ async def say(socket: ServerConnection, *frames: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def scripted(scripts: Sequence[Callable[[ServerConnection], Awaitable[None]]]) -> AsyncIterator[str]:
+async def scripted(
+    scripts: Sequence[Callable[[ServerConnection], Awaitable[None]]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """An edge whose n-th connection goes as the n-th script; the address."""
     left = list(scripts)
 
@@ -476,5 +502,7 @@ async def scripted(scripts: Sequence[Callable[[ServerConnection], Awaitable[None
         await left.pop(0)(socket)
 
     server: SocketServer
-    async with serve(handle, "127.0.0.1", 0, subprotocols=["fanbell.v1"], compression=None) as server:  # type: ignore[list-item]
-        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+    async with serve(
+        handle, "127.0.0.1", 0, subprotocols=["fanbell.v1"], compression=None, ssl=tls
+    ) as server:  # type: ignore[list-item]
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
