@@ -11,7 +11,7 @@ SEEDS ?= 1000
 MINUTES ?= 5
 ARGS ?=
 
-.PHONY: help install compiled demo test lint tests test-compiled test-browser test-cluster simulate chaos bench bench-cluster lock docs format clean
+.PHONY: help install compiled demo test lint tests test-compiled test-browser test-cluster simulate chaos bench bench-cluster bench-edge lock docs format clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -57,6 +57,9 @@ bench: compiled  ## every benchmark, a JSON line each, into benchmarks/results/
 
 bench-cluster: compiled  ## the same for the cluster: it starts a Kafka and a Cassandra (JDK 17 and Maven)
 	@$(BIN)/python -m benchmarks.run_all cluster $(ARGS)
+
+bench-edge: compiled  ## the same for the edge alone, with thousands of sockets (a C compiler; Chromium for the element)
+	@$(BIN)/python -m benchmarks.run_all edge $(ARGS)
 
 lock: $(FULL)  ## resolve the lock files anew; UPGRADE=--upgrade takes the newest versions
 	@sh .ci/lock $(BIN)/uv $(UPGRADE)

@@ -2,6 +2,7 @@
 
     python -m benchmarks.run_all [word ...]             those whose name contains a word; all if none is given
     python -m benchmarks.run_all cluster [word ...]     the same of those that start a Kafka and a Cassandra
+    python -m benchmarks.run_all edge [word ...]        the same of those that ask the edge alone, over real sockets
 
 The lines go to benchmarks/results/<UTC date and time>.jsonl. A benchmark is a file with a `main()`; each runs
 in a process of its own, so that none warms the next one's caches.
@@ -16,15 +17,15 @@ from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parent
-CLUSTER: Final = "cluster"
+GROUPS: Final = ("cluster", "edge")  # folders with more of them
 TIMEOUT_S: Final = 900  # one benchmark; all are meant to take a few minutes together
 
 
 def benchmarks(words: list[str]) -> list[str]:
     """Names of the benchmarks that `words` ask for, in order."""
     folder, prefix = HERE, ""
-    if words[:1] == [CLUSTER]:
-        folder, prefix, words = HERE / CLUSTER, f"{CLUSTER}.", words[1:]
+    if words and words[0] in GROUPS:
+        folder, prefix, words = HERE / words[0], f"{words[0]}.", words[1:]
     names = [
         path.stem for path in sorted(folder.glob("*.py")) if "\ndef main(" in path.read_text(encoding="utf-8")
     ]

@@ -1,4 +1,6 @@
-"""Writes docs/reference.md and docs/asyncapi.yaml out of the tables in the code: `make docs`. Tests hold both to it."""
+"""Writes what the tables in the code say into docs/reference.md, docs/asyncapi.yaml and the JavaScript client's close
+codes: `make docs`. Tests hold the files to it.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Any, Final
 import typer
 
 from docs.asyncapi import ASYNCAPI, asyncapi
-from fanbell.edge.close_codes import CLOSE_CODES
+from fanbell.edge.close_codes import CLOSE_CODES, WAIT_MS_MAX
 from fanbell.edge.http.app import CALLS
 from fanbell.infra.cli import app
 from fanbell.infra.cli.exits import MEANINGS
@@ -17,6 +19,7 @@ from fanbell.schemas.topics import TOPICS
 from fanbell.streams.core import kinds
 
 REFERENCE: Final = Path(__file__).parent / "reference.md"
+CLIENT_CODES: Final = Path(__file__).parent.parent / "clients" / "js" / "close_codes.js"
 INTRODUCTION: Final = """\
 # Reference
 
@@ -134,6 +137,17 @@ def close_codes() -> str:
     return table(("code", "name", "why", "should the client come back by itself?"), rows)
 
 
+def client_codes() -> str:
+    """The same table as a module of the JavaScript client."""
+    rows = "".join(
+        f"  {row.code}: [{int(row.comes_back)}, {row.after_ms}], // {row.name}\n" for row in CLOSE_CODES
+    )
+    return (
+        "// Written by `make docs`. Code: whether to come back by oneself, first after so many ms.\n"
+        f"export const CLOSE_CODES = {{\n{rows}}};\nexport const WAIT_MS_MAX = {WAIT_MS_MAX};\n"
+    )
+
+
 def topics() -> str:
     """The log at a glance."""
     rows = ((f"`{t.name}`", t.key, ", ".join(t.carries), t.written_by) for t in TOPICS)
@@ -169,4 +183,5 @@ def sizes() -> str:
 
 if __name__ == "__main__":
     REFERENCE.write_text(reference(), encoding="utf-8")
+    CLIENT_CODES.write_text(client_codes(), encoding="utf-8")
     ASYNCAPI.write_text(asyncapi(), encoding="utf-8")

@@ -1,31 +1,42 @@
-"""Who is calling: JSON Web Tokens (HS256), their roles, and what a role may do. Tokens are never logged.
+"""Who is calling: JSON Web Tokens, what they must say, and whom they speak for. Tokens are never logged.
 
-Claims: `exp` (required), `sub` (the user) and `roles`, a list of
+A token is signed with a secret that we share (HS256), or by a key of an identity provider (`jwks.py`: RS256, ES256,
+EdDSA and their larger kin). A secret is never tried on anything but HS256, and a provider's key on nothing but its
+own algorithm, so neither can be passed off as the other. Claims: `exp` (required), `sub` (the user), `nbf`, `aud`
+and `iss` where settings name them, and roles (`caller.py`).
 
-- producer: publishes activities of anybody, sets anybody's wishes (follows, mutes, blocks, preferences,
-  profile) and reads traces; reads nobody's inbox but the own.
-- user: publishes as themselves, and reaches only what is their own.
-- operator: everything.
+Tokens of a shared secret name them in `roles`. Those of a provider name them where `token_roles_claim` says, among
+roles of others, which are passed over; without such a claim they have `token_default_role`.
 
-Without a secret everybody may do everything, which is why the server then binds loopback only (`check_bind`).
-Nobody is an operator by name then, so a delete without a token is one by its actor.
+With neither secret nor provider everybody may do everything, which is why the server then binds loopback only
+(`check_bind`).
 """
 
-import ipaddress
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import jwt
 from msgspec import Struct
 
+from fanbell.edge.addresses import LOOPBACK_NAMES, is_loopback
+from fanbell.edge.caller import ANYBODY, ROLES, Caller
+from fanbell.edge.jwks import Jwks, KeysAway, UnknownKey
 from fanbell.schemas.parse import id_fault
 
-ROLES: Final = ("producer", "user", "operator")
+__all__ = ["ANYBODY", "LOOPBACK_NAMES", "ROLES", "Caller", "KeysAway", "is_loopback"]
+
 LEEWAY_S: Final = 5  # clocks of two machines differ so much, rarely more
 SECRET_BYTES_MIN: Final = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as the hash
 TOKEN_CHARS_MAX: Final = 8_192  # what common proxies allow one header
-LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+NOBODYS: Final = "none"  # of `token_default_role`: without a claim there is no role
+_REFUSALS: Final[Sequence[tuple[type[jwt.PyJWTError], str]]] = (
+    (jwt.ExpiredSignatureError, "the token has expired"),
+    (jwt.ImmatureSignatureError, "the token is not valid yet"),
+    (jwt.InvalidAudienceError, "the token is for another service (aud)"),
+    (jwt.InvalidIssuerError, "the token is of an issuer that does not count here (iss)"),
+)
+_MISSING: Final = {"exp": "expiry", "aud": "audience", "iss": "issuer"}
 
 
 class Unauthorized(Exception):
@@ -37,46 +48,52 @@ class BadSecret(ValueError):
 
 
 class UnsafeBind(ValueError):
-    """The server would be open to the network without a token secret."""
+    """The server would be open to the network without tokens."""
 
 
-class Caller(Struct, frozen=True):
-    """Who calls, and what they may do. `user` is None for a caller without a token where none is needed."""
+class Rules(Struct, frozen=True):
+    """What a token must say, beside who it is of and until when."""
 
-    user: str | None
-    roles: frozenset[str]
-    anybody: bool = False
-    """True without a token secret: everything is allowed."""
+    audience: Sequence[str] = ()
+    """One of these must be among those the token is for; empty: it may be for anything."""
+    issuer: Sequence[str] = ()
+    """The token must be of one of these; empty: of any."""
+    leeway_s: float = LEEWAY_S
+    roles_claim: str = "roles"
+    """Where a provider's tokens name roles: a claim, or a path of claims joined by dots."""
+    default_role: str = "user"
+    """Of a provider's tokens without that claim; `NOBODYS` refuses them."""
+
+
+class AuthSettings(Protocol):
+    """The settings that tokens are checked by; `infra.settings.Settings` has them all."""
 
     @property
-    def is_operator(self) -> bool:
-        return self.anybody or "operator" in self.roles
-
+    def secrets(self) -> Sequence[str]: ...
     @property
-    def is_producer(self) -> bool:
-        return self.is_operator or "producer" in self.roles
-
+    def token_jwks_url(self) -> str: ...
     @property
-    def deletes_as_operator(self) -> bool:
-        """Whether a delete counts as the operator's: only if a token says so."""
-        return "operator" in self.roles
-
-    def may_reach(self, user: str) -> bool:
-        """Whether the inbox and the lists of `user` may be read and marked."""
-        return self.is_operator or ("user" in self.roles and self.user == user)
-
-    def may_act_for(self, user: str) -> bool:
-        """Whether activities and wishes may be made in the name of `user`."""
-        return self.is_producer or ("user" in self.roles and self.user == user)
-
-
-ANYBODY: Final = Caller(user=None, roles=frozenset(), anybody=True)
+    def token_jwks_refresh_s(self) -> float: ...
+    @property
+    def token_jwks_keep_s(self) -> float: ...
+    @property
+    def token_audience(self) -> Sequence[str]: ...
+    @property
+    def token_issuer(self) -> Sequence[str]: ...
+    @property
+    def token_leeway_s(self) -> float: ...
+    @property
+    def token_roles_claim(self) -> str: ...
+    @property
+    def token_default_role(self) -> str: ...
 
 
 class Auth:
-    """Checks tokens against up to two secrets (the current one and the one before it, for rotation)."""
+    """Checks tokens against up to two secrets (the current one and the one before it), and a provider's keys."""
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
+    def __init__(
+        self, secrets: Sequence[str] = (), keys: Jwks | None = None, rules: Rules | None = None
+    ) -> None:
         """Raises BadSecret."""
         if len(secrets) > 2:
             raise BadSecret("at most two token secrets are used: the current one and the one before it")
@@ -87,62 +104,154 @@ class Auth:
                     "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
                 )
         self._secrets = tuple(secrets)
+        self._keys = keys
+        self._rules = rules or Rules()
+
+    @classmethod
+    def of(cls, settings: AuthSettings) -> "Auth":
+        """As the settings say. Raises BadSecret, BadJwksUrl."""
+        url = settings.token_jwks_url
+        keys = Jwks(url, settings.token_jwks_refresh_s, settings.token_jwks_keep_s) if url else None
+        rules = Rules(
+            settings.token_audience,
+            settings.token_issuer,
+            settings.token_leeway_s,
+            settings.token_roles_claim,
+            settings.token_default_role,
+        )
+        return cls(settings.secrets, keys, rules)
 
     @property
     def required(self) -> bool:
         """Whether callers need a token."""
-        return bool(self._secrets)
+        return bool(self._secrets) or self._keys is not None
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Who the value of an `Authorization` header speaks for. Raises Unauthorized."""
-        if not self._secrets:
+    async def open(self) -> None:
+        """Have the provider's keys at hand, if it answers: a wrong URL shows in the log at the start."""
+        if self._keys is not None:
+            await self._keys.renew()
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        if self._keys is not None:
+            await self._keys.close()
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Who the value of an `Authorization` header speaks for. Raises Unauthorized, KeysAway."""
+        if not self.required:
             return ANYBODY
         if not authorization:
             raise Unauthorized("a token is needed: Authorization: Bearer TOKEN")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthorized("the Authorization header must be: Bearer TOKEN")
-        return self.caller_of(token.strip())
+        return await self.caller_of(token.strip())
 
-    def caller_of(self, token: str) -> Caller:
-        """Who `token` speaks for. Raises Unauthorized. Where no token is needed, none is looked at."""
-        if not self._secrets:
+    async def caller_of(self, token: str) -> Caller:
+        """Who `token` speaks for. Where no token is needed, none is looked at.
+
+        Waits only for keys that must be fetched, and not for longer than a fetch may take. Raises Unauthorized,
+        KeysAway.
+        """
+        if not self.required:
             return ANYBODY
         if len(token) > TOKEN_CHARS_MAX:
             raise Unauthorized("the token is too long")
-        return _caller_from(self._claims(token))
+        try:
+            head = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise Unauthorized("the token is not valid") from None
+        if "crit" in head:  # RFC 7515, section 4.1.11: whoever does not understand it refuses
+            raise Unauthorized("the token is not valid")
+        if head.get("alg") == "HS256":
+            claims = self._by_secret(token)
+            roles = _our_roles(claims)
+        else:
+            claims = await self._by_key(token, head)
+            roles = self._provider_roles(claims)
+        user = claims.get("sub")
+        if id_fault(user) is not None:
+            raise Unauthorized("the token names no user (sub)")
+        return Caller(user=user, roles=roles, expires_at_s=float(int(claims["exp"])) + self._rules.leeway_s)
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _by_secret(self, token: str) -> dict[str, Any]:
         for secret in self._secrets:
-            try:
-                return jwt.decode(
-                    token,
-                    secret,
-                    algorithms=["HS256"],
-                    leeway=LEEWAY_S,
-                    options={"require": ["exp"], "verify_aud": False},
-                )
-            except jwt.InvalidSignatureError:
-                continue  # perhaps the other secret signed it
-            except jwt.ExpiredSignatureError:
-                raise Unauthorized("the token has expired") from None
-            except jwt.MissingRequiredClaimError:
-                raise Unauthorized("the token has no expiry (exp)") from None
-            except (jwt.PyJWTError, ValueError):
-                raise Unauthorized("the token is not valid") from None
+            claims = self._claims(token, secret, "HS256")
+            if claims is not None:
+                return claims
         raise Unauthorized("the token is not valid")
 
+    async def _by_key(self, token: str, head: Mapping[str, Any]) -> dict[str, Any]:
+        if self._keys is None:
+            raise Unauthorized("the token is not valid")
+        try:
+            key = await self._keys.key(head.get("kid"), head.get("alg"))
+        except UnknownKey as error:
+            raise Unauthorized(str(error)) from None
+        claims = self._claims(token, key.key, key.algorithm)
+        if claims is None:
+            raise Unauthorized("the token is not valid")
+        return claims
 
-def _caller_from(claims: dict[str, Any]) -> Caller:
-    user, roles = claims.get("sub"), claims.get("roles")
+    def _claims(self, token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
+        """What `token` says; None if its signature is not by `key`. Raises Unauthorized."""
+        rules = self._rules
+        required = ["exp", *(["aud"] if rules.audience else []), *(["iss"] if rules.issuer else [])]
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience=list(rules.audience) or None,
+                issuer=list(rules.issuer) or None,
+                leeway=rules.leeway_s,
+                options={
+                    "require": required,
+                    "verify_aud": bool(rules.audience),
+                    "verify_iss": bool(rules.issuer),
+                },
+            )
+        except jwt.InvalidSignatureError:
+            return None
+        except jwt.MissingRequiredClaimError as error:
+            raise Unauthorized(f"the token has no {_MISSING[error.claim]} ({error.claim})") from None
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+            why = next((why for kind, why in _REFUSALS if isinstance(error, kind)), "the token is not valid")
+            raise Unauthorized(why) from None
+
+    def _provider_roles(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        named = _claim_at(claims, self._rules.roles_claim)
+        if named is None and self._rules.default_role != NOBODYS:
+            return frozenset((self._rules.default_role,))
+        given = named.split() if isinstance(named, str) else named  # a list, or words as in `scope`
+        roles = frozenset(role for role in ROLES if isinstance(given, list) and role in given)
+        if not roles:
+            raise Unauthorized(
+                f"the token has none of the roles {', '.join(ROLES)} ({self._rules.roles_claim})"
+            )
+        return roles
+
+
+def _our_roles(claims: Mapping[str, Any]) -> frozenset[str]:
+    roles = claims.get("roles")
     if not isinstance(roles, list) or not roles or not all(role in ROLES for role in roles):
         raise Unauthorized(f"the token's roles must be a list out of {', '.join(ROLES)}")
-    if id_fault(user) is not None:
-        raise Unauthorized("the token names no user (sub)")
-    return Caller(user=user, roles=frozenset(roles))
+    return frozenset(roles)
 
 
-def make_token(secret: str, user: str, roles: Iterable[str], ttl_s: int) -> str:
+def _claim_at(claims: Mapping[str, Any], path: str) -> Any:
+    """The claim of that name, dots and all, or else the one that the path leads to; None if there is none."""
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def make_token(
+    secret: str, user: str, roles: Iterable[str], ttl_s: int, audience: str = "", issuer: str = ""
+) -> str:
     """A token for `user` with `roles`, good for `ttl_s` seconds from now. Raises ValueError."""
     names = sorted(set(roles))
     if fault := id_fault(user):
@@ -152,28 +261,15 @@ def make_token(secret: str, user: str, roles: Iterable[str], ttl_s: int) -> str:
     if ttl_s <= 0:
         raise ValueError("a token must be good for at least one second")
     now_s = int(time.time())
-    return jwt.encode(
-        {"sub": user, "roles": names, "iat": now_s, "exp": now_s + ttl_s}, secret, algorithm="HS256"
-    )
+    claims: dict[str, Any] = {"sub": user, "roles": names, "iat": now_s, "exp": now_s + ttl_s}
+    claims |= {name: value for name, value in (("aud", audience), ("iss", issuer)) if value}
+    return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, can only be reached from this machine."""
-    name = host.strip("[]").lower()
-    if name == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)  # what a dual-stack socket says for 127.0.0.1
-    return bool((mapped or address).is_loopback)
-
-
-def check_bind(host: str, secrets: Sequence[str]) -> None:
-    """Raises UnsafeBind if binding `host` without a token secret would open the server to the network."""
-    if not secrets and not is_loopback(host):
+def check_bind(host: str, secrets: Sequence[str], jwks_url: str = "") -> None:
+    """Raises UnsafeBind if binding `host` without tokens would open the server to the network."""
+    if not secrets and not jwks_url and not is_loopback(host):
         raise UnsafeBind(
-            f"without a token secret Fanbell listens on loopback only, and {host!r} is not: "
-            "set FANBELL_TOKEN_SECRET, or host to 127.0.0.1"
+            f"without tokens Fanbell listens on loopback only, and {host!r} is not: "
+            "set FANBELL_TOKEN_SECRET or FANBELL_TOKEN_JWKS_URL, or host to 127.0.0.1"
         )

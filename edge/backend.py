@@ -5,8 +5,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from fanbell.edge.presence import Here
 from fanbell.projections.store import Store
-from fanbell.schemas.records import Activity, Change, Dead, Told
+from fanbell.schemas.records import Activity, Change, Dead, Presence, Told
 from fanbell.streams.core.kinds import Rules
 
 Accepted = Literal["accepted", "duplicate"]
@@ -56,6 +57,21 @@ Listener = Callable[[int, Sequence[tuple[int, Told]]], None]
 """Called on the event loop with (partition, [(offset in `notices`, record)]), in order, once projected."""
 
 
+class Tickets(Protocol):
+    """Single-use tickets, as digests: what is kept here is of no use to who reads it."""
+
+    async def keep(self, digest: bytes, user: str, ttl_s: int) -> None:
+        """Have `digest`, made for `user`, count for `ttl_s` seconds. Raises Busy, StoreFailed."""
+        ...
+
+    async def spend(self, digest: bytes) -> bool:
+        """Whether `digest` counts: once, whichever process of an installation is asked. Raises StoreFailed.
+
+        After a failure nobody knows whether it was spent; it is not spent twice.
+        """
+        ...
+
+
 class Backend(Protocol):
     @property
     def epoch(self) -> str:
@@ -72,6 +88,9 @@ class Backend(Protocol):
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def tickets(self) -> Tickets: ...
 
     async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
         """Make activities durable in the log, all or none, changes of the graph (`kinds.GRAPH`) included.
@@ -117,6 +136,31 @@ class Backend(Protocol):
         """Call `listener` with what `notices` carries from now on; returns how to stop that."""
         ...
 
+    @property
+    def on_demand(self) -> bool:
+        """Whether a partition is heard of only once it is followed; else all always are."""
+        ...
+
+    async def follow(self, partition: int) -> None:
+        """Have listeners told of a partition, and the store be right for its users, from now on; those at once too who
+        listen while it is caught up. Raises StoreFailed, LogFailed."""
+        ...
+
+    def unfollow(self, partition: int) -> None:
+        """Hear of a partition no longer; what the store says of its users may be behind."""
+        ...
+
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         """Up to `at_most` records of `notices` from `offset` on, as far as projected."""
+        ...
+
+    def presence(self, user: str) -> Here | None:
+        """How the user is connected, as far as edges have said; None if they are not."""
+        ...
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        """Tell all processes what an edge has to say of its users in a partition, in order.
+
+        Raises Unavailable: then some of it may have been told, or may be yet.
+        """
         ...

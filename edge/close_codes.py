@@ -40,6 +40,8 @@ CLOSE_CODES: Final[tuple[CloseCode, ...]] = (
     CloseCode(4503, "full", "the server has as many sockets as it can hold", True, 5_000),
     CloseCode(4508, "late", "no connect frame in time", True, 1_000),
     CloseCode(4513, "unavailable", "the inbox cannot be read now", True, 2_000),
+    CloseCode(4529, "too_fast", "the client sent more frames than one session may", True, 2_000),
+    CloseCode(4530, "too_many_here", "the client's address has as many sessions as one may have", True, 10_000),
 )  # fmt: skip
 
 BY_NAME: Final = {row.name: row for row in CLOSE_CODES}

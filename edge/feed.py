@@ -5,7 +5,7 @@ Also the two ports that the hub works with: the inbox projection behind it, and 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from fanbell.edge.mailbox import Frame
@@ -28,12 +28,20 @@ class Inbox(Protocol):
         """The rows, ready to show, in the same order; those that are gone left out. Raises StoreFailed."""
         ...
 
-    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
-        """What each recipient of `told` is shown: new and unread."""
+    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> bytes:
+        """What each recipient of `told` is shown, new and unread, as JSON."""
         ...
 
     def actors_of(self, told: Told) -> Sequence[str]:
         """Whose names it takes to show `told`."""
+        ...
+
+    def forget(self, concerns: Callable[[str], bool]) -> None:
+        """Keep nothing of these users' inboxes: nobody tells when they change."""
+        ...
+
+    def forget_people(self) -> None:
+        """Read anew how people are shown."""
         ...
 
 
@@ -111,10 +119,20 @@ class Feed:
 class Partition:
     """Where we stand in one partition of `notices`."""
 
-    __slots__ = ("behind", "heard", "index", "queue", "ring")
+    __slots__ = ("behind", "heard", "idle_s", "index", "opening", "queue", "ring", "users")
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self.users = 0
+        """How many of its users are online."""
+        self.idle_s = 0.0
+        """When it last had a user, or one who was about to join, by the loop's clock."""
+        self.close()
+
+    def close(self) -> None:
+        """Stand nowhere: nothing of it is heard, and what was is forgotten."""
+        self.opening: asyncio.Task[None] | None = None
+        """Reads it to its end, or has; None while nobody needs it."""
         self.ring = Ring()
         self.heard = 0
         """The highest seq that we were told exists."""
@@ -122,6 +140,16 @@ class Partition:
         """Records are being read from the log; those heard meanwhile will be among them."""
         self.queue: deque[Entry] | None = None
         """Records that wait for names; None while none do."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was read to its end, and is heard since."""
+        return self.opening is not None and self.opening.done() and not self.opening.cancelled()
+
+    def is_idle(self, now_s: float, idle_s: float) -> bool:
+        """Whether nobody has needed it for so long, and nothing is under way in it."""
+        rests = not self.users and not self.behind and self.queue is None
+        return self.is_open and rests and now_s - self.idle_s >= idle_s
 
     @property
     def told(self) -> int:

@@ -4,7 +4,7 @@ Frames of the server are not masked (RFC 6455, section 5.1), so one run of bytes
 every recipient of a notice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,9 +17,6 @@ from fanbell.schemas.limits import BATCH_MAX
 from fanbell.schemas.parse import VERBS, Invalid, id_fault, parse_json
 
 SUBPROTOCOL: Final = "fanbell.v1"
-FRAME_BYTES_MAX: Final = (
-    64 * 1024
-)  # from a client; marks of more ids than fit are sent by HTTP, or as `up_to`
 TEXT_CHARS_MAX: Final = 8_192  # token, cursor
 REF_CHARS_MAX: Final = 64
 _FIN_TEXT: Final = 0x81
@@ -34,9 +31,9 @@ class UnknownType(ValueError):
 
 
 class Connect(Struct, frozen=True):
-    """Who wants to hear, of what, and up to where they have heard."""
+    """Who wants to hear, of what, and up to where they have heard. `user` may be left out where a token names one."""
 
-    user: str
+    user: str | None = None
     token: str | None = None
     cursor: str | None = None
     locale: str | None = None
@@ -56,7 +53,14 @@ class Ping(Struct, frozen=True):
     ref: str | None = None
 
 
-Said = Connect | Marks | Ping
+class Token(Struct, frozen=True):
+    """A new token for the session that there is."""
+
+    token: str
+    ref: str | None = None
+
+
+Said = Connect | Marks | Ping | Token
 """What a client can say."""
 
 
@@ -75,22 +79,30 @@ def parse(text: str | bytes) -> Said:
         return _connect(value)
     if kind == "ping":
         return Ping(_text(value, "ref", REF_CHARS_MAX))
+    if kind == "token":
+        return _token(value)
     if kind in VERBS:
         return _marks(kind, value)
-    raise UnknownType(f"type must be one of connect, ping, {', '.join(VERBS)}")
+    raise UnknownType(f"type must be one of connect, ping, token, {', '.join(VERBS)}")
 
 
 def _connect(value: dict[str, Any]) -> Connect:
     user = value.get("user")
-    if fault := id_fault(user):
+    if user is not None and (fault := id_fault(user)):
         raise Malformed(f"user {fault}")
-    assert type(user) is str
     return Connect(
         user,
         _text(value, "token", TEXT_CHARS_MAX),
         _text(value, "cursor", TEXT_CHARS_MAX),
         _text(value, "locale", REF_CHARS_MAX),
     )
+
+
+def _token(value: dict[str, Any]) -> Token:
+    token = _text(value, "token", TEXT_CHARS_MAX)
+    if not token:
+        raise Malformed("a token frame carries a token")
+    return Token(token, _text(value, "ref", REF_CHARS_MAX))
 
 
 def _marks(verb: str, value: dict[str, Any]) -> Marks:
@@ -133,6 +145,18 @@ def wire(payload: bytes) -> bytes:
     return bytes((_FIN_TEXT, 127)) + size.to_bytes(8) + payload
 
 
+def payloads(data: bytes) -> Iterator[bytes]:
+    """The payloads of the frames in `data`, each made by `wire`."""
+    at = 0
+    while at < len(data):
+        size, at = data[at + 1], at + 2
+        if size >= 126:
+            length = 2 if size == 126 else 8
+            size, at = int.from_bytes(data[at : at + length]), at + length
+        yield data[at : at + size]
+        at += size
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -141,9 +165,10 @@ def framed(message: Mapping[str, Any], seq: int = -1, key: str = UNKEYED, of_row
     return Frame(seq, key, of_rows, wire(_encode(message)))
 
 
-def notification(item: Mapping[str, Any], id_: str, cursor: str, seq: int) -> Frame:
-    """A row that is new, or has grown and moved to the front: its whole state."""
-    return framed({"type": "notification", "item": item, "cursor": cursor}, seq, f"n:{id_}", True)
+def notification(item: Mapping[str, Any] | bytes, id_: str, cursor: str, seq: int) -> Frame:
+    """A row that is new, or has grown and moved to the front: its whole state, which may be JSON already."""
+    said = msgspec.Raw(item) if isinstance(item, bytes) else item
+    return framed({"type": "notification", "item": said, "cursor": cursor}, seq, f"n:{id_}", True)
 
 
 def retract(id_: str, cursor: str, seq: int) -> Frame:

@@ -11,7 +11,7 @@ behind it, so order holds).
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import structlog
 
@@ -22,8 +22,9 @@ from fanbell.edge.feed import Feed, Inbox, Link, Partition
 from fanbell.edge.leaving import Leaver
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
+from fanbell.edge.reread import Reread
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
-from fanbell.edge.tally import Tally
+from fanbell.edge.tally import Tally, new_row
 from fanbell.projections.apply import change_of, expiry, profile_of
 from fanbell.projections.inbox import wall_ms
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
@@ -39,6 +40,11 @@ READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
 ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
 CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
 IDS_TRIES: Final = 3  # readings of an inbox that changes while its ids are read
+IDLE_S: Final = (
+    60.0  # a partition is let go of when it had no user for so long: whoever lost the line is back by then
+)
+IDLE_EVERY_S: Final = 5.0  # that is looked at
+PEOPLE_EVERY_S: Final = 60.0  # how people are shown is read anew, where not all of their changes are heard
 RETRY_S: Final = 1.0  # between two tries to read a log that cannot be read
 ALL_LOCALES: Final = "*"
 log = structlog.get_logger("fanbell.edge")
@@ -53,8 +59,10 @@ class Hub:
         inbox: Inbox,
         keep: int,
         keep_age_ms: int | None,
+        counted: Callable[[str, int, int], None] = lambda user, partition, sessions: None,
         clock: Callable[[], int] = wall_ms,
     ) -> None:
+        """`counted` is told when the number of a user's sessions has changed: who, of which partition, how many."""
         self.backend = backend
         self.inbox = inbox
         self.partitions = [Partition(index) for index in range(backend.partitions)]
@@ -62,41 +70,87 @@ class Hub:
         self.names = Names(backend.store)
         self.now_ms = clock
         self.leaver = Leaver(backend.store, self, clock)
+        self.keep = keep
+        """An inbox is its newest so many rows."""
         self.keep_age_ms = keep_age_ms
-        self._keep = keep
+        self._counted = counted
+        self.reread = Reread(backend)
         self._tasks: set[asyncio.Task[None]] = set()
         self._unlisten: Callable[[], None] = lambda: None
         self.gaps = 0
-
-    @staticmethod
-    def is_for(told: Told, user: str) -> bool:
-        """Whether `told` is a wish of `user`."""
-        if not isinstance(told, Wish):
-            return False
-        change = change_of(told)
-        return change.user == user and change.side != "other"
 
     @property
     def users(self) -> int:
         return len(self._feeds)
 
     async def open(self) -> None:
-        """Listen, go to where the store stands, and read to the end. Only then may sessions join."""
+        """Listen, and open all partitions, unless that is done when somebody needs them.
+
+        Raises StoreFailed, LogFailed.
+        """
         self._unlisten = self.backend.listen(self.heard)
-        positions = await self.backend.store.positions()
-        for partition in self.partitions:
+        if self.backend.on_demand:
+            self._task(self._let_go())
+            self._task(self._meet_anew())
+        else:
+            await asyncio.gather(*(self._opened(partition) for partition in self.partitions))
+
+    async def opened(self, user: str) -> None:
+        """Have the user's partition read to its end: only then may they `join`. Raises StoreFailed, LogFailed."""
+        partition = self.partition_of(user)
+        if not partition.is_open:
+            await self._opened(partition)
+        partition.idle_s = asyncio.get_running_loop().time()
+
+    async def _opened(self, partition: Partition) -> None:
+        if partition.opening is None:
+            partition.opening = self._task(self._open(partition))
+        await asyncio.shield(partition.opening)  # others wait for it too
+
+    async def _open(self, partition: Partition) -> None:
+        """Follow it, go to where the store stands, and read to the end."""
+        try:
+            await self.backend.follow(partition.index)
+            positions = await self.backend.store.positions()
             first = max(0, positions.get(partition.index, -1) + 1 - RECORDS_MAX)
             recent = await self.backend.notices(partition.index, first, 1)
             if recent:
                 offset, told = recent[0]
                 partition.ring.stand_at(offset - 1, told.seq - 1)
-        await asyncio.gather(*(self._catch_up(partition) for partition in self.partitions))
+            await self._catch_up(partition)
+            partition.idle_s = asyncio.get_running_loop().time()
+        except BaseException:
+            self._close(partition)  # who comes next tries again
+            raise
+
+    def _close(self, partition: Partition) -> None:
+        self.backend.unfollow(partition.index)
+        self.inbox.forget(lambda user: self.partition_of(user) is partition)
+        partition.close()
+
+    async def _let_go(self) -> None:
+        """Of partitions whose users have left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(IDLE_EVERY_S)
+            for partition in self.partitions:
+                if partition.is_idle(loop.time(), IDLE_S):
+                    self._close(partition)
+
+    async def _meet_anew(self) -> None:
+        """People of partitions that are not followed may be shown otherwise by now."""
+        while True:
+            await asyncio.sleep(PEOPLE_EVERY_S)
+            if not all(partition.is_open for partition in self.partitions):
+                self.names.forget()
+                self.inbox.forget_people()
 
     async def close(self) -> None:
         unlisten, self._unlisten = self._unlisten, lambda: None
         unlisten()
         for feed in self._feeds.values():
             self.leaver.forget(feed)
+        self.reread.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -112,19 +166,30 @@ class Hub:
         return len(feed.links) if feed else 0
 
     def join(self, user: str, link: Link) -> Feed:
-        """Register a session: from now on every record reaches it. Await `ready` before using the tally."""
+        """Register a session: from now on every record reaches it. Await `ready` before using the tally.
+
+        Raises StoreFailed if the user's partition is not `opened`.
+        """
         feed = self._feeds.get(user)
         if feed is None:
-            feed = self._feeds[user] = Feed(user, self.partition_of(user))
+            partition = self.partition_of(user)
+            if not partition.is_open:
+                raise StoreFailed(f"partition {partition.index} was let go of meanwhile")
+            feed = self._feeds[user] = Feed(user, partition)
+            partition.users += 1
             feed.ready = self._task(self._fill(feed))
         feed.links.append(link)
+        self._counted(user, feed.partition.index, len(feed.links))
         return feed
 
     def leave(self, feed: Feed, link: Link) -> None:
         if link in feed.links:
             feed.links.remove(link)
+            self._counted(feed.user, feed.partition.index, len(feed.links))
         if not feed.links and self._feeds.get(feed.user) is feed:
             del self._feeds[feed.user]
+            feed.partition.users -= 1
+            feed.partition.idle_s = asyncio.get_running_loop().time()
             self.leaver.forget(feed)
 
     async def _fill(self, feed: Feed) -> None:
@@ -134,7 +199,7 @@ class Hub:
         except StoreFailed:
             self.end(feed, "unavailable")
             raise
-        feed.tally = Tally(rows, self._keep, self.keep_age_ms)
+        feed.tally = Tally(rows, self.keep, self.keep_age_ms)
         self.go_on(feed)
         for link in feed.links:
             link.count()
@@ -268,25 +333,31 @@ class Hub:
 
     def _deliver(self, feed: Feed, entry: Entry) -> None:
         told = entry.told
-        changed = feed.tally.take(told)
-        expires_ms = self._expires_ms(told)
+        if is_news(told):
+            row = entry.row = entry.row or new_row(told, self.keep_age_ms)
+            feed.tally.take(told, row)
+            self._watch(feed, row.expires_at)
+            self._announce(feed, entry, row)
+        else:
+            changed = feed.tally.take(told)
+            expires_ms = self._expires_ms(told)
+            self._watch(feed, expires_ms)
+            if expires_ms is not None and expires_ms <= self.now_ms():
+                self._tell_all(feed, self._over(told))
+            elif changed:
+                self.behind(feed, self._tell_states(feed, told.seq, changed))
+            else:
+                self._tell_all(feed, self.plain(entry))
+        if feed.tally.short and not feed.reads:
+            self.behind(feed, self._fill_again(feed))
+
+    def _watch(self, feed: Feed, expires_ms: int | None) -> None:
+        """A record was taken, whose row expires then: see to what leaves by itself."""
         if expires_ms is not None:
             self.leaver.expires(feed, expires_ms)
         if feed.tally.pushed_out:
             feed.tally.pushed_out = False
             self.leaver.pushed_out(feed)
-        if expires_ms is not None and expires_ms <= self.now_ms():
-            self._tell_all(feed, self._over(told))
-        elif is_news(told):
-            for link in list(feed.links):  # one that is too slow leaves
-                link.tell(self.notification(entry, link.locale))
-                link.count()
-        elif changed:
-            self.behind(feed, self._tell_states(feed, told.seq, changed))
-        else:
-            self._tell_all(feed, self.plain(entry))
-        if feed.tally.short and not feed.reads:
-            self.behind(feed, self._fill_again(feed))
 
     @staticmethod
     def _tell_all(feed: Feed, frame: Frame | None) -> None:
@@ -294,6 +365,15 @@ class Hub:
             for link in list(feed.links):
                 link.tell(frame)
                 link.count()
+
+    def _announce(self, feed: Feed, entry: Entry, row: Row) -> None:
+        """Tell the feed's sessions of its new row, unless its time is over: no page shows it."""
+        if row.expires_at is not None and row.expires_at <= self.now_ms():
+            self._tell_all(feed, self._over(entry.told))
+            return
+        for link in list(feed.links):  # one that is too slow leaves
+            link.tell(entry.frames.get(link.locale) or self.notification(entry, link.locale))
+            link.count()
 
     async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
         """Tell the feed's sessions the state of `rows`, then what queued behind it."""
@@ -352,7 +432,8 @@ class Hub:
             told = entry.told
             assert isinstance(told, Notice | Update)
             item = self.inbox.item_of(told, self.names.known, locale)
-            frame = frames.notification(item, item["id"], self.cursor(told.seq), told.seq)
+            id_ = told.id if isinstance(told, Update) else content_of(told.content).id
+            frame = frames.notification(item, id_, self.cursor(told.seq), told.seq)
             entry.frames[locale] = frame
         return frame
 
@@ -399,7 +480,7 @@ class Hub:
             log.error("work of the edge failed", error=f"{type(error).__name__}: {error}")
 
 
-def is_news(told: Told) -> bool:
+def is_news(told: Told) -> TypeGuard[Notice | Update]:
     """Whether `told` brings a row to the front."""
     return isinstance(told, Notice) or (isinstance(told, Update) and told.announces)
 

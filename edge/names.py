@@ -41,6 +41,10 @@ class Names:
         if person in self.known or person in self._meeting:
             self.known[person] = profile
 
+    def forget(self) -> None:
+        """Meet everybody anew: not all changes are heard."""
+        self.known = OrderedDict()
+
     async def meet(self, people: Iterable[str]) -> None:
         """Have the profiles of `people` at hand. Raises StoreFailed, if it takes too long as well."""
         unmet = sorted(self._unknown(people))

@@ -1,4 +1,4 @@
-"""The demo page: five static files in front of the API, under a strict content security policy.
+"""The demo page: static files in front of the API, under a strict content security policy.
 
 What people write reaches the page as JSON and is put in as text; should that ever fail, the policy still lets no
 script run that is not the page's own file, and no markup be made of a string (`trusted-types`).
@@ -12,12 +12,14 @@ from typing import Any, Final
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+_SCRIPTS: Final = ("main", "composer", "device", "frames", "line", "tools", "wishes")
+_STYLES: Final = ("style", "devices")
 FILES: Final = {
     "/": ("index.html", b"text/html; charset=utf-8"),
     "/demo": ("index.html", b"text/html; charset=utf-8"),
-    "/page/app.js": ("app.js", b"text/javascript; charset=utf-8"),
-    "/page/style.css": ("style.css", b"text/css; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", b"image/svg+xml"),
+    **{f"/page/{name}.js": (f"{name}.js", b"text/javascript; charset=utf-8") for name in _SCRIPTS},
+    **{f"/page/{name}.css": (f"{name}.css", b"text/css; charset=utf-8") for name in _STYLES},
 }
 """Path: file of the package, type."""
 ABOUT: Final = "/page/about.json"
@@ -30,11 +32,16 @@ _ORIGIN: Final = re.compile(r"(wss?://[^/\s;,]+)")
 
 
 def mount_page(
-    app: ASGIApp, edge_port: int, edge_url: str = "", about: Mapping[str, Any] | None = None
+    app: ASGIApp,
+    edge_port: int,
+    edge_url: str = "",
+    about: Mapping[str, Any] | None = None,
+    secure: bool = False,
 ) -> ASGIApp:
     """`app` with the page in front of it.
 
-    `edge_port` and `edge_url` say where the WebSocket is, as `/v1/edge` does. `about` tells the page whom to show:
+    `edge_port` and `edge_url` say where the WebSocket is, as `/v1/edge` does, `secure` whether it is so by TLS. `about`
+    tells the page whom to show:
     {"user": id, "people": [{"id", "name"}], "posts": {id of a post of the user: title}}.
     """
     bodies = {path: (_read(name), kind) for path, (name, kind) in FILES.items()}
@@ -48,7 +55,7 @@ def mount_page(
         headers = [
             (b"content-type", kind),
             (b"content-length", b"%d" % len(body)),
-            (b"content-security-policy", policy(_host(scope), edge_port, edge_url).encode()),
+            (b"content-security-policy", policy(_host(scope), edge_port, edge_url, secure).encode()),
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
             (b"cross-origin-resource-policy", b"same-origin"),
@@ -62,14 +69,14 @@ def mount_page(
     return page
 
 
-def policy(host: str, edge_port: int, edge_url: str) -> str:
+def policy(host: str, edge_port: int, edge_url: str, secure: bool = False) -> str:
     """The content security policy for a page asked for at `host`: it may speak to the API and to the edge alone."""
     if edge_url:
         found = _ORIGIN.match(edge_url)
         edge = found[1] if found else ""
     else:
         name = re.sub(r":[0-9]+$", "", host) if _HOST.fullmatch(host) else "127.0.0.1"
-        edge = f"ws://{name}:{edge_port}"
+        edge = f"{'wss' if secure else 'ws'}://{name}:{edge_port}"
     return POLICY.format(edge=edge)
 
 

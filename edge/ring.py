@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fanbell.edge.mailbox import Frame
+from fanbell.projections.store import Row
 from fanbell.schemas.records import Notice, Retraction, Told, Update
 
 RECORDS_MAX: Final = (
@@ -19,14 +20,15 @@ NAMES_MAX: Final = 200_000  # recipients in all records together, per partition:
 
 
 class Entry:
-    """A record of `notices`, and the frames made of it so far, by locale."""
+    """A record of `notices`, and what was made of it so far: frames by locale, and the row that all recipients get."""
 
-    __slots__ = ("frames", "offset", "told")
+    __slots__ = ("frames", "offset", "row", "told")
 
     def __init__(self, offset: int, told: Told) -> None:
         self.offset = offset
         self.told = told
         self.frames: dict[str, Frame] = {}
+        self.row: Row | None = None
 
 
 class Gap(Exception):

@@ -11,6 +11,10 @@ The store may be a moment ahead of the records that the edge has heard, so a fre
 a later record says. `Opened.shown_to` says how far; up to there, frames about rows are left out, be the rows
 on the page or not: a row that has moved since would be shown as it was. Wishes are on no page, and go out.
 
+A session lasts as long as its token. The client may bring a newer one while it is being opened and while it is
+live; the rim looks at it and moves the session's end, or leaves it where it was. The machine only says when a token
+may come: not before the first one has counted.
+
 What the client says and what the world does are inputs; each has one cell in the table below for each state.
 An input without a cell is not possible in that state or no longer matters: it does nothing. `step` returns
 what to do, in order.
@@ -26,7 +30,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from fanbell.edge.frames import Connect, Marks, Ping, Said
+from fanbell.edge.frames import Connect, Marks, Ping, Said, Token
 from fanbell.edge.mailbox import Frame
 
 State = Literal["waiting", "opening", "live", "closed"]
@@ -76,6 +80,12 @@ class Mark(Struct, frozen=True):
     marks: Marks
 
 
+class Renew(Struct, frozen=True):
+    """Check the new token, move the session's end to its end, and answer if it came with a ref."""
+
+    token: Token
+
+
 class Pong(Struct, frozen=True):
     ref: str | None
 
@@ -86,7 +96,7 @@ class Close(Struct, frozen=True):
     why: str
 
 
-Output = Admit | Send | Mark | Pong | Close
+Output = Admit | Send | Mark | Renew | Pong | Close
 NOTHING: Final[tuple[Output, ...]] = ()
 
 
@@ -134,7 +144,7 @@ class Session:
     def _start(self, opened: Opened) -> Sequence[Output]:
         self.seq = self._covered = opened.seq
         self._shown_to = opened.shown_to
-        held = [frame for frame in self._held if self._is_news(frame)]
+        held = [frame for frame in self._held if self.is_news(frame)]
         self._held, self._held_bytes = [], 0
         return (Send([*opened.frames, *held]),)
 
@@ -148,10 +158,13 @@ class Session:
         return NOTHING
 
     def _tell(self, frame: Frame) -> Sequence[Output]:
-        return (Send((frame,)),) if self._is_news(frame) else NOTHING
+        return (Send((frame,)),) if self.is_news(frame) else NOTHING
 
-    def _is_news(self, frame: Frame) -> bool:
-        """Whether the start did not cover what `frame` says. Records reach a session in order, each once."""
+    def is_news(self, frame: Frame) -> bool:
+        """Whether the start did not cover what `frame` says. Records reach a session in order, each once.
+
+        A live session is told so by `step`, or by this alone, which spares what is written most often the wrapping.
+        """
         if frame.seq < 0:
             return True
         if frame.seq <= self._covered:
@@ -161,6 +174,9 @@ class Session:
 
     def _mark(self, marks: Marks) -> Sequence[Output]:
         return (Mark(marks),)
+
+    def _renew(self, token: Token) -> Sequence[Output]:
+        return (Renew(token),)
 
     def _pong(self, ping: Ping) -> Sequence[Output]:
         return (Pong(ping.ref),)
@@ -190,6 +206,7 @@ TABLE: Final[Mapping[tuple[State, type[Any]], tuple[Callable[[Session, Any], Seq
     ("waiting", Connect):     (_S._admit,         "waiting"),
     ("waiting", Marks):       (_S._out_of_place,  "closed"),
     ("waiting", Ping):        (_S._out_of_place,  "closed"),
+    ("waiting", Token):       (_S._out_of_place,  "closed"),
     ("waiting", Admitted):    (_S._nothing,       "opening"),
     ("waiting", Ended):       (_S._end,           "closed"),
     ("waiting", Gone):         (_S._gone,          "closed"),
@@ -197,6 +214,7 @@ TABLE: Final[Mapping[tuple[State, type[Any]], tuple[Callable[[Session, Any], Seq
     ("opening", Connect):     (_S._out_of_place,  "closed"),
     ("opening", Marks):       (_S._mark,          "opening"),
     ("opening", Ping):        (_S._pong,          "opening"),
+    ("opening", Token):       (_S._renew,         "opening"),
     ("opening", Frame):       (_S._hold,          "opening"),
     ("opening", Opened):      (_S._start,         "live"),
     ("opening", Ended):       (_S._end,           "closed"),
@@ -205,6 +223,7 @@ TABLE: Final[Mapping[tuple[State, type[Any]], tuple[Callable[[Session, Any], Seq
     ("live", Connect):        (_S._out_of_place,  "closed"),
     ("live", Marks):          (_S._mark,          "live"),
     ("live", Ping):           (_S._pong,          "live"),
+    ("live", Token):          (_S._renew,         "live"),
     ("live", Frame):          (_S._tell,          "live"),
     ("live", Ended):          (_S._end,           "closed"),
     ("live", Gone):           (_S._gone,          "closed"),

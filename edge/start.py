@@ -22,14 +22,14 @@ from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.feed import Feed
 from fanbell.edge.hub import ITEMS_PER_FRAME, Hub, is_news
 from fanbell.edge.mailbox import Frame
+from fanbell.edge.reread import concerned
 from fanbell.edge.ring import Entry
 from fanbell.edge.session import Opened
 from fanbell.projections.rows import Query, shown
 from fanbell.projections.store import Row
-from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update
+from fanbell.schemas.records import Retraction, Told, Update
 
 LOG_RECORDS_MAX: Final = 4_096  # read for one resuming client; past it the inbox's rows are far fewer
-READ_AT_ONCE: Final = 512  # of them per read, so that others get their turn
 FRAMES_MAX: Final = 128  # told one by one; past it a page says more with less
 PAGE_ROWS: Final = 50
 
@@ -75,7 +75,9 @@ def _hello(hub: Hub, feed: Feed, cursor: str | None, *, recovered: bool) -> Fram
     return frames.framed(
         {
             "type": "hello",
+            "user": feed.user,
             "epoch": hub.backend.epoch,
+            "keep": hub.keep,
             "cursor": cursor,
             "recovered": recovered,
             "counts": counts,
@@ -101,7 +103,7 @@ async def _records(
 ) -> list[Entry] | None:
     """The records in (`since`, `at`] that concern the user; None if they are too many to read."""
     if recent is not None:
-        return [entry for entry in recent if entry.told.seq <= at and _concerns(entry.told, feed.user)]
+        return [entry for entry in recent if entry.told.seq <= at and feed.user in concerned(entry.told)]
     if at - since > LOG_RECORDS_MAX:
         return None
     ring = feed.partition.ring
@@ -111,25 +113,12 @@ async def _records(
     found: list[Entry] = []
     seq = since
     while seq < at:
-        records = await hub.backend.notices(feed.partition.index, offset, READ_AT_ONCE)
-        if not records:
-            return None
-        offset = records[-1][0] + 1
-        for place, told in records:
-            if told.seq <= seq:
-                continue  # before the cursor, or written twice
-            if told.seq > seq + 1:
-                return None  # trimmed, or holes: the rows will do
-            seq = told.seq
-            if seq <= at and _concerns(told, feed.user):
-                found.append(Entry(place, told))
+        stretch = await hub.reread.stretch(feed.partition.index, offset)
+        if stretch is None or stretch.first > seq + 1 or not stretch.whole:
+            return None  # trimmed, or holes: the rows will do
+        found += [entry for entry in stretch.by_user.get(feed.user, ()) if seq < entry.told.seq <= at]
+        seq, offset = max(seq, stretch.last), stretch.next_offset
     return found
-
-
-def _concerns(told: Told, user: str) -> bool:
-    if isinstance(told, Notice | Update | Retraction):
-        return user in told.recipients
-    return told.user == user if isinstance(told, Mark) else Hub.is_for(told, user)
 
 
 async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Sequence[Entry]) -> list[Frame]:

@@ -51,20 +51,22 @@ class Tally:
         """Whether rows may be missing that the inbox shows."""
         return self._was_full and len(self._seqs) < self._keep
 
-    def take(self, told: Told) -> list[Row]:
+    def take(self, told: Told, row: Row | None = None) -> list[Row]:
         """Make `told` count, and return the rows that changed where they stand: those whose state must be told.
+
+        `row` is what `new_row` says of `told`, where it is at hand: it is the same for all recipients.
 
         Also those that had it already: a session that started meanwhile may have been told something in between.
         """
         if told.seq <= self.as_of:
             return self._had(told)
         if isinstance(told, Notice):
-            self._put(told, told.seq, 0)
+            self._put(row or new_row(told, self._keep_age_ms))
         elif isinstance(told, Update):
-            return self._update(told)
+            return self._update(told, row)
         elif isinstance(told, Retraction):
-            row = self._rows.get(told.row_seq)
-            if row is not None and row.changed_seq < told.seq:
+            retracted = self._rows.get(told.row_seq)
+            if retracted is not None and retracted.changed_seq < told.seq:
                 self._remove(told.row_seq)
         elif isinstance(told, Mark):
             return self._mark(told)
@@ -117,17 +119,17 @@ class Tally:
             return [self._rows[told.row_seq]]
         return []
 
-    def _update(self, told: Update) -> list[Row]:
-        row = self._rows.get(told.row_seq)
+    def _update(self, told: Update, row: Row | None) -> list[Row]:
         if told.announces:
             before = self._rows.get(told.prev_row_seq)
             if before is not None and before.changed_seq < told.seq:
                 self._remove(told.prev_row_seq)
-            self._put(told, told.row_seq, 0)
+            self._put(row or new_row(told, self._keep_age_ms))
             return []
+        had = self._rows.get(told.row_seq)
         if told.prev_row_seq == -1:
-            return self._put(told, told.row_seq, RESTORED_FLAGS)
-        return [] if row is None else self._put(told, told.row_seq, row.flags)
+            return self._put(row_of(told, told.row_seq, RESTORED_FLAGS, self._keep_age_ms))
+        return [] if had is None else self._put(row_of(told, told.row_seq, had.flags, self._keep_age_ms))
 
     def _named(self, told: Mark) -> list[Row]:
         if told.up_to is None:
@@ -144,22 +146,28 @@ class Tally:
                 changed.append(self._keep_row(replace(row, changed_seq=told.seq, flags=flags)))
         return changed
 
-    def _put(self, told: Notice | Update, seq: int, flags: int) -> list[Row]:
-        had = self._rows.get(seq)
-        if had is not None and had.changed_seq >= told.seq:
+    def _put(self, row: Row) -> list[Row]:
+        had = self._rows.get(row.seq)
+        if had is not None and had.changed_seq >= row.changed_seq:
             return [had]
-        row = self._keep_row(row_of(told, seq, flags, self._keep_age_ms))
-        if len(self._seqs) > self._keep:
+        self._keep_row(row)
+        seqs = self._seqs
+        if len(seqs) > self._keep:
             self._was_full = self.pushed_out = True
-            self._remove(self._seqs[0])
-        return [row] if row.seq in self._rows else []
+            oldest = seqs.pop(0)
+            self._count(self._rows.pop(oldest), -1)
+            if oldest == row.seq:
+                return []
+        return [row]
 
     def _keep_row(self, row: Row) -> Row:
-        before = self._rows.get(row.seq)
-        if before is None:
-            insort(self._seqs, row.seq)
-        else:
+        before, seqs = self._rows.get(row.seq), self._seqs
+        if before is not None:
             self._count(before, -1)
+        elif not seqs or row.seq > seqs[-1]:  # as nearly always
+            seqs.append(row.seq)
+        else:
+            insort(seqs, row.seq)
         self._rows[row.seq] = row
         self._count(row, 1)
         return row
@@ -171,16 +179,23 @@ class Tally:
     def _count(self, row: Row, by: int) -> None:
         """Let `row` count `by` more: what `rows.counts` says, one row at a time, time aside."""
         self._counted = None
-        self._expiring += by if row.expires_at is not None else 0
-        if row.flags & ARCHIVED:
+        flags = row.flags
+        if row.expires_at is not None:
+            self._expiring += by
+        if flags & ARCHIVED:
             return
-        if not row.flags & SEEN:
+        if not flags & SEEN:
             self._unseen += by
-        if not row.flags & READ:
+        if not flags & READ:
             self._unread += by
             _add(self._kinds, row.kind, by)
             if row.scope is not None:
                 _add(self._scopes, row.scope, by)
+
+
+def new_row(told: Notice | Update, keep_age_ms: int | None) -> Row:
+    """The row of each recipient of a notice, or of an update that announces: new and unread."""
+    return row_of(told, told.seq if isinstance(told, Notice) else told.row_seq, 0, keep_age_ms)
 
 
 def _add(counted: dict[str, int], name: str, by: int) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from fanbell import compiled
 
 if TYPE_CHECKING:
+    from fanbell.clients.errors import MarkFailed, Refused
+    from fanbell.clients.inbox import connect
     from fanbell.schemas.parse import Invalid
     from fanbell.streams.log import LogFailed
     from fanbell.streams.producer import Producer
@@ -19,13 +21,27 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 compiled.use()  # before any module that it may be of is imported
 
-__all__ = ["Invalid", "LogFailed", "Producer", "TlsUnusable", "TopicsUnusable", "__version__"]
+__all__ = [
+    "Invalid",
+    "LogFailed",
+    "MarkFailed",
+    "Producer",
+    "Refused",
+    "TlsUnusable",
+    "TopicsUnusable",
+    "__version__",
+    "connect",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """The SDK, when it is asked for: it needs the extra `cluster`, which nothing else here does."""
+    """The client and the SDK, when they are asked for: the SDK needs the extra `cluster`, which nothing else does."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("MarkFailed", "Refused", "connect"):
+        from fanbell.clients import errors, inbox
+
+        return inbox.connect if name == "connect" else getattr(errors, name)
     try:
         from fanbell.streams import producer
     except ModuleNotFoundError as error:

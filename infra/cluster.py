@@ -8,24 +8,36 @@ has not written down yet (`projections/live.py`). A process keeps nothing that a
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
-from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
+from fanbell.edge.backend import (
+    Accepted,
+    Busy,
+    Conflict,
+    Letter,
+    Listener,
+    Places,
+    Tickets,
+    Trace,
+    Unavailable,
+)
+from fanbell.edge.presence import Here
+from fanbell.infra.heard_presence import FollowedLog, HeardPresence, Tail
 from fanbell.infra.letters import Letters
 from fanbell.infra.settings import Settings
 from fanbell.projections.live import Live
 from fanbell.projections.store import Store, StoreFailed
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode
-from fanbell.schemas.records import Activity, Change, Told
-from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, ROUTED
+from fanbell.schemas.records import Activity, Change, Presence, Told
+from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, PRESENCE, ROUTED
 from fanbell.streams.core.hashes import RecentIds, hash64
 from fanbell.streams.core.kinds import Rules as KindRules
-from fanbell.streams.log import Log, LogFailed, Record
+from fanbell.streams.log import Entry, LogFailed, Record
 from fanbell.streams.publish import Batches, batches_of_activities, batches_of_changes
 from fanbell.streams.rules import RulesKeeper
 
@@ -43,24 +55,6 @@ STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.forward", CHANGES), (F
 """Group and topic of each stage: how far it has come is what it committed."""
 
 
-class Tail(Protocol):
-    """A topic that is followed."""
-
-    async def getmany(self) -> Mapping[int, Sequence[Record]]:
-        """What partitions gained, in order; waits until there is something. Raises LogFailed."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-class FollowedLog(Log, Protocol):
-    """A log that can be followed."""
-
-    async def tail(self, topic: str, positions: Mapping[int, int]) -> Tail:
-        """Follow partitions of `topic`, each from its offset on. Raises LogFailed."""
-        ...
-
-
 class Discontinued(Exception):
     """`notices` does not go on where the store stands: it was cut, trimmed too far, or replaced."""
 
@@ -68,12 +62,29 @@ class Discontinued(Exception):
 class Clustered:
     """Make it, `start` it on an event loop, `stop` it. `failed` is set when it cannot go on."""
 
-    def __init__(self, settings: Settings, log: FollowedLog, store: Store) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: FollowedLog,
+        store: Store,
+        tickets: Tickets,
+        *,
+        hears_presence: bool = True,
+        on_demand: bool = False,
+    ) -> None:
+        """`hears_presence`: whether `presence` may be asked, which costs the reading of all that edges say.
+        `on_demand`: whether partitions of `notices` are read only while somebody follows them."""
         age_ms = settings.inbox_keep_days * 86_400_000 or None
         self._settings, self._log, self._stored = settings, log, store
+        self.tickets = tickets
         self._live = Live(store, log.partitions, settings.inbox_keep, age_ms)
+        self._on_demand = on_demand
+        self._followed: set[int] = set()
+        """Partitions of `notices` that were read to their end, and are heard since."""
+        self._tail: Tail | None = None
         self._keeper = RulesKeeper(log)
         self._letters = Letters(log)
+        self._presence = HeardPresence(log) if hears_presence else None
         self._rules: KindRules | None = None
         self._listeners: list[Listener] = []
         self._recent = RecentIds(RECENT_IDS)
@@ -102,9 +113,12 @@ class Clustered:
         Discontinued."""
         self._rules = await self._keeper.open()
         positions = await self._stored.positions()
-        for partition in range(self.partitions):
+        for partition in () if self._on_demand else range(self.partitions):
             await self._stand(partition, positions.get(partition, -1))
+            self._followed.add(partition)
         await self._letters.learn()
+        if self._presence is not None:
+            await self._presence.open()
         self._trouble = ""
         self._tasks = [self._task(work) for work in self._work()]
         logger.info("opened", partitions=self.partitions, epoch=self.epoch, rules=self._rules.version)
@@ -127,7 +141,7 @@ class Clustered:
             self._live.stand_at(partition, position, decode(found[0].value).seq)
         at = position + 1
         while records := await self._log.read(NOTICES, partition, at, READ_MAX):
-            await self._hear_all(partition, records)
+            await self._hear_all(partition, records, range(self.partitions))
             at = records[-1].offset + 1  # also past repeats, of which nothing is heard
 
     def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -135,6 +149,9 @@ class Clustered:
         yield self._look()
         yield self._measure()
         yield self._ask_done()
+        if self._presence is not None:
+            yield self._presence.follow()
+            yield self._presence.tidy()
 
     def _task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -143,31 +160,75 @@ class Clustered:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._trouble = f"{type(error).__name__}: {error}"
-            self.failure = error
-            self.failed.set()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._trouble = f"{type(error).__name__}: {error}"
+        self.failure = error
+        self.failed.set()
 
     # What is heard
 
     async def _follow(self) -> None:
         while True:
-            offsets = {partition: self._live.offset(partition) + 1 for partition in range(self.partitions)}
+            offsets = {partition: self._live.offset(partition) + 1 for partition in self._followed}
             try:
                 tail = await self._log.tail(NOTICES, offsets)
                 try:
+                    self._begin(tail, offsets)
                     while True:
                         for partition, records in (await tail.getmany()).items():
-                            await self._hear_all(partition, records)
+                            await self._hear_all(partition, records, self._followed)
                         async with self._progress:
                             self._progress.notify_all()
                 finally:
+                    self._tail = None
                     await tail.close()
             except LogFailed as error:
                 self._troubled(error)
             await asyncio.sleep(RETRY_S)
 
-    async def _hear_all(self, partition: int, records: Sequence[Record]) -> None:
-        """`_hear` of them in slices: an answer has 16 MiB, which at once would hold up everybody for a second."""
+    def _begin(self, tail: Tail, offsets: Mapping[int, int]) -> None:
+        """Have it follow what is followed by now: that may have changed while it connected."""
+        self._tail = tail
+        for partition in self._followed - offsets.keys():
+            tail.add(partition, self._live.offset(partition) + 1)
+        for partition in offsets.keys() - self._followed:
+            tail.remove(partition)
+
+    async def follow(self, partition: int) -> None:
+        if partition in self._followed:
+            return
+        try:
+            positions = await self._stored.positions()
+            await self._stand(partition, positions.get(partition, -1))
+        except BaseException as error:
+            self._live.forget(partition)
+            if isinstance(
+                error, Discontinued
+            ):  # it would be found by every process that starts now: end with it
+                self._fail(error)
+                raise StoreFailed(str(error)) from error
+            raise
+        self._followed.add(partition)
+        if self._tail is not None:
+            self._tail.add(partition, self._live.offset(partition) + 1)
+
+    def unfollow(self, partition: int) -> None:
+        if not self._on_demand:
+            return
+        self._followed.discard(partition)
+        if self._tail is not None:
+            self._tail.remove(partition)
+        self._live.forget(partition)
+
+    @property
+    def on_demand(self) -> bool:
+        return self._on_demand
+
+    async def _hear_all(self, partition: int, records: Sequence[Record], among: Container[int]) -> None:
+        """`_hear` of them in slices: an answer has 16 MiB, which at once would hold up everybody for a second. Stops
+        when the partition is none of `among` any more."""
         some: list[Record] = []
         size = 0
         for record in records:
@@ -177,6 +238,8 @@ class Clustered:
                 self._hear(partition, some)
                 some, size = [], 0
                 await asyncio.sleep(0)
+            if partition not in among:
+                return
         self._hear(partition, some)
 
     def _hear(self, partition: int, records: Sequence[Record]) -> None:
@@ -217,9 +280,11 @@ class Clustered:
             lags = {
                 (topic, p): self._stage_lag(group, topic, p) for group, topic in STAGES for p in partitions
             }
-            lags |= {(NOTICES, p): self._heard_lag(p) for p in partitions}
+            lags |= {(NOTICES, p): self._heard_lag(p) for p in self._followed}
             found = await asyncio.gather(*lags.values(), return_exceptions=True)
             self._note_lags(dict(zip(lags, found, strict=True)))
+            heard = self._lag.get(NOTICES, {})
+            self._lag[NOTICES] = {p: lag for p, lag in heard.items() if p in self._followed}
             await asyncio.sleep(MEASURE_EVERY_S)
 
     def _note_lags(self, found: Mapping[tuple[str, int], int | BaseException]) -> None:
@@ -421,6 +486,7 @@ class Clustered:
             "rules_version": self._rules.version if self._rules else 0,
             "uptime_s": round(time.time() - self._started, 3),
             "partitions": self.partitions,
+            **({"presence": self._presence.stats()} if self._presence is not None else {}),
         }
 
     def ready(self) -> tuple[bool, str]:
@@ -440,6 +506,16 @@ class Clustered:
         end = self._live.offset(partition)
         records = await self._log.read(NOTICES, partition, offset, at_most)
         return [(record.offset, decode(record.value)) for record in records if record.offset <= end]
+
+    def presence(self, user: str) -> Here | None:
+        if self._presence is None:
+            raise Unavailable("this process does not hear who is connected; ask an API")
+        return self._presence.of(user)
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        with _unavailable_where_failed():
+            entries = [Entry(encode(record), record.time_ms) for record in said]
+            await self._log.append(PRESENCE, partition, entries)
 
 
 @contextmanager

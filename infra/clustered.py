@@ -13,6 +13,7 @@ from fanbell.infra.kafka import kafka_config
 from fanbell.infra.patience import Patience
 from fanbell.infra.settings import Settings
 from fanbell.projections import projector
+from fanbell.projections.cassandra_tickets import CassandraTickets
 from fanbell.projections.store import StoreFailed
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, SchemaMissing, connect
@@ -62,13 +63,23 @@ def is_away(error: Exception) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, patience: Patience | None = None) -> AsyncIterator[up.Opened]:
+async def opened(
+    settings: Settings, patience: Patience | None = None, parts: up.Parts = up.BOTH
+) -> AsyncIterator[up.Opened]:
     """The backend of an API or an edge. Raises what `clients` and `Clustered.start` do."""
     patience = patience or Patience()
-    async with clients(settings, patience) as (log, _, store):
+    async with clients(settings, patience) as (log, cassandra, store):
 
         async def started() -> Clustered:
-            made = Clustered(settings, log, store)
+            # An API answers for everybody, and about everybody; an edge for those who are connected to it.
+            made = Clustered(
+                settings,
+                log,
+                store,
+                CassandraTickets(cassandra),
+                hears_presence=parts.api,
+                on_demand=not parts.api,
+            )
             await made.start()
             return made
 
@@ -88,5 +99,15 @@ def serve(settings: Settings, json: bool, parts: up.Parts) -> int:
         up.say(live, json, more, where)
 
     stop = asyncio.Event()
-    patient = partial(opened, patience=Patience(settings.start_wait_s, stop))
-    return up.serve(settings, json, started, opened=patient, parts=parts, refusals=REFUSALS, stop=stop)
+    patience = Patience(settings.start_wait_s, stop)
+    patient = partial(opened, patience=patience, parts=parts)
+    return up.serve(
+        settings,
+        json,
+        started,
+        opened=patient,
+        parts=parts,
+        refusals=REFUSALS,
+        stop=stop,
+        drain_s=settings.drain_s,
+    )

@@ -10,7 +10,9 @@ from urllib.parse import quote
 import httpx
 import structlog
 
+from fanbell.infra.demo_kinds import demo_source
 from fanbell.infra.town import Happening, Person, Town
+from fanbell.streams.core.kinds import default_source
 
 BATCH: Final = 500  # activities in one request
 AT_ONCE: Final = 8  # requests in flight while the town is set up
@@ -40,7 +42,7 @@ async def play(
 ) -> int:
     """Set the town up at the server `url`, then let `rate` moments a second happen, until it stops or `at_most` did.
 
-    Returns how many happened. Never raises because the server stopped.
+    At a `rate` of 0 nothing happens after that. Returns how many happened. Never raises because the server stopped.
     """
     town = town or Town(seed, new_run())
     headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -51,14 +53,15 @@ async def play(
             log.info(
                 "synthetic town is set up", people=len(town.people), follows=len(town.follows), seed=seed
             )
-            return await _live(client, town, Random(seed), rate, at_most)  # noqa: S311
+            return await _live(client, town, Random(seed), rate, at_most) if rate else 0  # noqa: S311
         except Stopped as error:
             log.info("synthetic traffic ends", reason=str(error))
             return 0
 
 
 async def _set_up(client: httpx.AsyncClient, town: Town) -> None:
-    """Names of those who are seen first, then the graph, then everybody's name."""
+    """The rules, names of those who are seen first, then the graph, then everybody's name."""
+    await _rule(client, demo_source())
     await _name(client, [town.shown, *town.people[:12]])
     beginning = town.beginning()
     await _publish(client, beginning[:60])
@@ -67,6 +70,13 @@ async def _set_up(client: httpx.AsyncClient, town: Town) -> None:
         _name(client, town.people[12:]),
         *(_publish(client, beginning[i : i + BATCH]) for i in range(60, len(beginning), BATCH)),
     )
+
+
+async def _rule(client: httpx.AsyncClient, source: str) -> None:
+    """Put the town's rules in force, unless somebody has put others there."""
+    answer = await _send(client, "GET", "/v1/kinds")
+    if answer.get("source") == default_source():
+        await _send(client, "PUT", "/v1/kinds", {"source": source})
 
 
 def _some(town: Town, count: int) -> Sequence[list[Happening]]:
@@ -106,8 +116,8 @@ async def _publish(client: httpx.AsyncClient, activities: Sequence[Happening]) -
         await _send(client, "POST", "/v1/activities", list(activities))
 
 
-async def _send(client: httpx.AsyncClient, method: str, path: str, body: Any) -> None:
-    """Send until it is taken. Raises Stopped."""
+async def _send(client: httpx.AsyncClient, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """Send until it is taken; the answer. Raises Stopped."""
     silent_since = time.monotonic()
     while True:
         try:
@@ -123,3 +133,5 @@ async def _send(client: httpx.AsyncClient, method: str, path: str, body: Any) ->
         await asyncio.sleep(min(5.0, float(answer.headers.get("retry-after", "1"))))
     if answer.is_error:
         raise Stopped(f"the server refuses {method} {path}: {answer.status_code} {answer.text[:300]}")
+    told: dict[str, Any] = answer.json()
+    return told

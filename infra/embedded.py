@@ -18,12 +18,14 @@ import structlog
 
 from fanbell.compiled import core
 from fanbell.edge.backend import Accepted, Busy, Conflict, Letter, Listener, Places, Trace, Unavailable
+from fanbell.edge.presence import Here, Rolls
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.infra.folder import INTAKE_FILE, STATE_FILE, DataFolder
 from fanbell.infra.intake import Intake, run
 from fanbell.infra.letters import carried_activity
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import HEADER_BYTES, decode, encode, kind_of_record
-from fanbell.schemas.records import Activity, Change, Dead, Rules, Tick, Told
+from fanbell.schemas.records import Activity, Change, Dead, Presence, Rules, Tick, Told
 from fanbell.schemas.topics import DEAD, INTAKE, NOTICES
 from fanbell.streams.core.hashes import hash64
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source, parse_rules
@@ -79,7 +81,9 @@ class Embedded:
         self._pending: dict[str, int] = {}
         self._pending_order: deque[tuple[int, list[str]]] = deque()
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._rolls = Rolls(self._log.partitions)
         self._rules_lock = asyncio.Lock()
+        self.tickets = MemoryTickets()  # a restart ends those that are open; they live for half a minute
         self._rules: KindRules | None = None
         self._position = 0
         """Offset in `intake` of the next record to take; the runner's."""
@@ -506,6 +510,7 @@ class Embedded:
             "fold_lag_s": round(max(0.0, time.time() - runner.clock_ms / 1000), 3) if runner else 0,
             "uptime_s": round(time.time() - self._started, 3),
             "partitions": self.partitions,
+            "presence": self._rolls.stats(time.time_ns() // 1_000_000),
         }
 
     def ready(self) -> tuple[bool, str]:
@@ -515,9 +520,28 @@ class Embedded:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    @property
+    def on_demand(self) -> bool:
+        return False
+
+    async def follow(self, partition: int) -> None:
+        """All are followed."""
+
+    def unfollow(self, partition: int) -> None:
+        """All are followed."""
+
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         records = await self._look(NOTICES, partition, offset, at_most)
         return [(record.offset, decode(record.value)) for record in records]
+
+    def presence(self, user: str) -> Here | None:
+        return self._rolls.of(user, time.time_ns() // 1_000_000)
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        """In memory alone: who was connected to a process that ended is not any more, so there is nothing to keep; a
+        record in the log would cost the runner a transaction for what nobody reads again."""
+        for record in said:
+            self._rolls.take(partition, record)
 
     async def _look(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:
         loop = asyncio.get_running_loop()

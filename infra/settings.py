@@ -69,6 +69,47 @@ class Settings:
     token_secret_previous: Annotated[
         str, Rule("the secret before it, still accepted while tokens are being renewed", secret=True)
     ] = ""
+    token_jwks_url: Annotated[
+        str,
+        Rule(
+            "turns on tokens of an identity provider: where its keys are (JWKS), https other than on loopback"
+        ),
+    ] = ""
+    token_jwks_refresh_s: Annotated[
+        int,
+        Rule("its keys are fetched again after so long; one taken back counts until then", "s", 10, 86_400),
+    ] = 600
+    token_jwks_keep_s: Annotated[
+        int, Rule("while they cannot be fetched, the last ones count for so long", "s", 60, SECONDS_MAX)
+    ] = 86_400
+    token_audience: Annotated[
+        tuple[str, ...], Rule("services of which tokens must name one (aud); empty asks nothing")
+    ] = ()
+    token_issuer: Annotated[
+        tuple[str, ...], Rule("issuers of which tokens must name one (iss); empty asks nothing")
+    ] = ()
+    token_leeway_s: Annotated[
+        int,
+        Rule("clocks may differ by so much: a token counts so much before nbf and after exp", "s", most=300),
+    ] = 5
+    token_roles_claim: Annotated[
+        str, Rule("claim of the provider's tokens that names roles; dots lead into it, as realm_access.roles")
+    ] = "roles"  # noqa: S105 - the name of a claim
+    token_default_role: Annotated[
+        str,
+        Rule("role of the provider's tokens without that claim; none refuses them", among=("user", "none")),
+    ] = "user"  # noqa: S105 - the name of a role
+    tls_certfile: Annotated[
+        str,
+        Rule("turns on TLS for API and edge: PEM file of the certificate chain; read anew when it changes"),
+    ] = ""
+    tls_keyfile: Annotated[str, Rule("PEM file of its key, if that is not in the same file")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Rule(
+            "addresses or networks of proxies before us whose X-Forwarded-For is believed, for limits by address"
+        ),
+    ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...], Rule("names in the Host header to answer, beside loopback's and `host`; * is any")
     ] = ()
@@ -95,6 +136,45 @@ class Settings:
     sockets_max: Annotated[
         int, Rule("sockets of the edge; 0 is what the limit of open files allows", "sockets")
     ] = 0
+    strangers_max: Annotated[
+        int,
+        Rule(
+            "sockets that have not said who they are; as many as a restart brings back at once", "sockets", 1
+        ),
+    ] = 8_192
+    connect_timeout_s: Annotated[
+        float,
+        Rule("for a handshake, and then to say who one is; a slow phone needs one or two", "s", 0.05, 300),
+    ] = 10.0
+    sessions_per_user: Annotated[
+        int, Rule("tabs and devices of one person; more is a fault or an attack", "sessions", least=1)
+    ] = 64
+    sessions_per_address: Annotated[
+        int, Rule("of one address (IPv6: of a /64), loopback exempt; 0 is no limit", "sessions")
+    ] = 2_000
+    connects_per_address: Annotated[
+        float,
+        Rule("of one address, and five seconds' worth at once, loopback exempt; 0 is off", "connects/s"),
+    ] = 100.0
+    frames_per_session: Annotated[
+        float, Rule("from one client, control frames too: far more than hands can do; 0 is off", "frames/s")
+    ] = 50.0
+    frames_burst: Annotated[
+        int, Rule("at once, after a silence: what a client queued while it was offline", "frames", least=1)
+    ] = 500
+    client_frame_bytes: Annotated[
+        int,
+        Rule("of one frame of a client; marks of more ids go by HTTP, or as up_to", "B", 1_024, 16_777_216),
+    ] = 65_536
+    drain_s: Annotated[
+        float,
+        Rule(
+            "an edge that is told to stop asks its sessions to go elsewhere over so long; 0 is at once, as always "
+            "with `fanbell up`, which nobody takes over from",
+            "s",
+            most=3_600,
+        ),
+    ] = 10.0
     mailbox_frames: Annotated[
         int, Rule("waiting for a slow client; past it the client is asked to resume", "frames", least=1)
     ] = 256
@@ -206,6 +286,11 @@ class Settings:
         """The token secrets in force, the current one first; empty if tokens are off."""
         return tuple(secret for secret in (self.token_secret, self.token_secret_previous) if secret)
 
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether callers need a token."""
+        return bool(self.secrets or self.token_jwks_url)
+
     def describe(self) -> list["Described"]:
         """The table with the values in force, secrets redacted."""
         return [
@@ -262,6 +347,8 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], file: Path | N
     settings = Settings(**values)
     if settings.token_secret_previous and not settings.token_secret:
         raise BadSetting("token_secret_previous is set without token_secret: set the current secret too")
+    if settings.tls_keyfile and not settings.tls_certfile:
+        raise BadSetting("tls_keyfile is set without tls_certfile: name the certificate too")
     return settings
 
 

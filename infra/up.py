@@ -9,8 +9,9 @@ import dataclasses
 import gc
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple
 
@@ -19,14 +20,19 @@ import structlog
 import uvicorn
 import uvloop
 
+from fanbell.edge.addresses import BadProxy, Proxies
 from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
 from fanbell.edge.backend import Backend, Unavailable
+from fanbell.edge.client_files import mount_client
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http.app import CALLS, HEALTH_CALLS, create_app
+from fanbell.edge.http.app import CALLS, EDGE_CALLS, create_app
 from fanbell.edge.http.protocol import BoundedProtocol
+from fanbell.edge.jwks import BadJwksUrl
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
+from fanbell.edge.streams import Streams
 from fanbell.infra import logs
+from fanbell.infra.certificate import Certificate
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.embedded import Embedded
 from fanbell.infra.fold_process import GC_THRESHOLD
@@ -48,12 +54,14 @@ STOP_S: Final = 5  # requests under way have so long to end
 BACKLOG: Final = 4_096  # connections the system holds for us when many come at once
 
 REFUSALS: Final = (
-    BadSecret, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed, SnapshotFailed, LogFailed,
-    LogShort, Unavailable, BadSetting, OSError,
+    BadSecret, BadJwksUrl, BadProxy, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed,
+    SnapshotFailed, LogFailed, LogShort, Unavailable, BadSetting, OSError,
 )  # fmt: skip
 """What keeps a server from starting, said in one line rather than by a traceback."""
 WRONG_SETTINGS: Final = (
     BadSecret,
+    BadJwksUrl,
+    BadProxy,
     UnsafeBind,
     BadSetting,
     TlsUnusable,
@@ -72,7 +80,7 @@ Open = Callable[[Settings], AbstractAsyncContextManager[Opened]]
 
 
 class Parts(NamedTuple):
-    """What a process answers: with the HTTP API, or only about its own health; people's sockets, or none."""
+    """What a process answers: the HTTP API, or only its own health; people's sockets and streams, or none."""
 
     api: bool = True
     edge: bool = True
@@ -91,6 +99,19 @@ class Running(NamedTuple):
     http: str
     """Address of the API, such as http://127.0.0.1:8787."""
     failed: asyncio.Event
+    certificate: Certificate | None = None
+    """What TLS is spoken with, if it is."""
+
+    async def drain(self, over_s: float, hurry: asyncio.Event) -> None:
+        """Ask sessions to go elsewhere over `over_s` seconds, less if `hurry` is set or the backend fails."""
+        if self.edge is None or not over_s:
+            return
+        asking = asyncio.create_task(self.edge.drain(over_s))
+        ends = [asking, *(asyncio.create_task(event.wait()) for event in (hurry, self.failed))]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):
@@ -122,41 +143,70 @@ async def running(
 
     Raises one of `REFUSALS`.
     """
-    check_bind(settings.host, settings.secrets)
-    auth = Auth(settings.secrets)
+    check_bind(settings.host, settings.secrets, settings.token_jwks_url)
+    Proxies(settings.trusted_proxies)  # before anything is made
+    auth = Auth.of(settings)
+    certificate = Certificate(settings.tls_certfile, settings.tls_keyfile) if settings.tls_certfile else None
+    tls = certificate.context if certificate else None
     asked_port = settings.port
     listening = listen_at(settings.host, asked_port)
     with contextlib.closing(listening):
         port = int(listening.getsockname()[1])
         settings = dataclasses.replace(settings, port=port)
         async with opened(settings) as (backend, failed), contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(auth.close)
+            await auth.open()
+            if certificate is not None:
+                await stack.enter_async_context(beside(certificate.watch()))
             epoch = backend.epoch
             inbox = Inbox(backend.store, lambda: backend.rules, lambda seq: encode_cursor(epoch, seq))
             stack.callback(backend.listen(inbox.told))
-            edge = None
+            edge = streams = None
             if parts.edge:
                 edge = Edge(backend, inbox, settings, auth)
-                await edge.start(settings.host, settings.edge_port or (port + 1 if asked_port else 0))
+                await edge.start(settings.host, settings.edge_port or (port + 1 if asked_port else 0), tls)
                 stack.push_async_callback(edge.stop, DRAIN_S)
                 settings = dataclasses.replace(settings, edge_port=edge.port)
-            calls = CALLS if parts.api else HEALTH_CALLS
-            app: Any = create_app(backend, inbox, settings, auth, calls)
+                streams = Streams(edge)
+            calls = CALLS if parts.api else EDGE_CALLS
+            app: Any = create_app(
+                backend, inbox, settings, auth, calls, lambda: edge is not None and edge.leaving, streams
+            )
+            if parts.api:
+                app = mount_client(app)
             if about is not None and edge is not None:
-                app = mount_page(app, edge.port, settings.edge_url, about())
-            await stack.enter_async_context(answering(app, listening))
+                app = mount_page(app, edge.port, settings.edge_url, about(), secure=tls is not None)
+            await stack.enter_async_context(answering(app, listening, tls))
+            if streams is not None:
+                stack.push_async_callback(streams.stop, DRAIN_S)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            yield Running(backend, edge, inbox, settings, f"http://{host}:{port}", failed)
+            scheme = "https" if tls else "http"
+            yield Running(backend, edge, inbox, settings, f"{scheme}://{host}:{port}", failed, certificate)
 
 
 @contextlib.asynccontextmanager
-async def answering(app: Any, listening: socket.socket) -> AsyncIterator[None]:
-    """Answer HTTP requests until the end; those under way have `STOP_S` to end."""
-    server = _Server(
-        uvicorn.Config(
-            app, loop="none", http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            server_header=False, date_header=False, timeout_graceful_shutdown=STOP_S, backlog=BACKLOG,
-        )
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let `work`, which never ends by itself, go on until the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def answering(
+    app: Any, listening: socket.socket, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Answer HTTP requests until the end, by TLS if `tls` is given; those under way have `STOP_S` to end."""
+    config = uvicorn.Config(
+        app, loop="none", http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False, date_header=False, timeout_graceful_shutdown=STOP_S, backlog=BACKLOG,
     )  # fmt: skip
+    config.load()
+    config.ssl = tls  # of files it would make a context of its own, and never look at them again
+    server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield
@@ -198,19 +248,25 @@ def serve(
     parts: Parts = BOTH,
     refusals: tuple[type[Exception], ...] = REFUSALS,
     stop: asyncio.Event | None = None,
+    drain_s: float = 0.0,
 ) -> int:
     """Serve until a signal. `started` is called once it listens; a coroutine it returns runs beside, until the end.
 
-    `stop` is set by the signal, for an `opened` that waits.
+    `stop` is set by the signal, for an `opened` that waits. Then sessions are asked to go elsewhere over `drain_s`
+    seconds; a second signal cuts that short.
     """
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
     gc.set_threshold(*GC_THRESHOLD)
 
     async def main() -> int:
-        told = stop or asyncio.Event()
+        told, hurry = stop or asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def signalled() -> None:
+            (hurry if told.is_set() else told).set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told.set)
+            loop.add_signal_handler(number, signalled)
         async with running(settings, about, opened, parts) as live:
             gc.freeze()
             beside = started(live)
@@ -221,6 +277,7 @@ def serve(
             for task in (*tasks, *ends):
                 task.cancel()
             await asyncio.gather(*tasks, *ends, return_exceptions=True)
+            await live.drain(drain_s, hurry)
             return Exit.FAILED if live.failed.is_set() else Exit.OK
 
     try:
@@ -243,14 +300,15 @@ def _say(live: Running, json: bool) -> None:
 
 def say(live: Running, json: bool, more: Mapping[str, str], where: str) -> None:
     """Tell on stdout where it listens. `where`: the state behind it, for people; `more` the same for programs."""
-    edge = f"ws://{live.settings.host}:{live.edge.port}" if live.edge else None
+    scheme = "wss" if live.settings.tls_certfile else "ws"
+    edge = f"{scheme}://{live.settings.host}:{live.edge.port}" if live.edge else None
     if json:
-        said = {"http": live.http, "edge": edge, **more, "tokens": bool(live.settings.secrets)}
+        said = {"http": live.http, "edge": edge, **more, "tokens": live.settings.needs_tokens}
         sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     else:
         beside = f" (WebSocket edge {edge})" if edge else ""
         sys.stdout.write(f"Fanbell listens on {live.http}{beside}, {where}\n")
-        if not live.settings.secrets:
+        if not live.settings.needs_tokens:
             sys.stdout.write(
                 "No token secret is set: everybody on this machine may do everything, nobody else can reach it.\n"
             )

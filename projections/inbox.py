@@ -22,6 +22,8 @@ ROWS_CACHED: Final = 250_000  # of all inboxes together, about 200 bytes each
 PROFILES_CACHED: Final = 100_000  # about 300 bytes each; users without one count too
 
 Users = Collection[str]
+Stamp = tuple[int, int, int, int]
+"""What was read of an inbox, and when something in it expired last; the rules' version; profiles heard to change."""
 
 
 def wall_ms() -> int:
@@ -31,10 +33,14 @@ def wall_ms() -> int:
 class _Read:
     """One inbox as read, and its counters for as long as nothing in it expires."""
 
-    __slots__ = ("_counted", "_since_ms", "_until_ms", "newest", "rows")
+    __slots__ = ("_counted", "_since_ms", "_until_ms", "counted_times", "newest", "number", "rows")
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[Row], number: int) -> None:
         self.rows = rows
+        self.number = number
+        """No other reading has it."""
+        self.counted_times = 0
+        """Grows whenever something may have expired since."""
         self.newest = max((row.changed_seq for row in rows), default=0)
         self._counted: Counts | None = None
         self._since_ms = 0
@@ -44,13 +50,16 @@ class _Read:
         fits = self._since_ms <= now_ms and (self._until_ms is None or now_ms < self._until_ms)
         if self._counted is None or not fits:
             self._counted = counts(self.rows, now_ms)
+            self.counted_times += 1
             self._since_ms = now_ms
             self._until_ms = expires_next(self.rows, now_ms)
         return self._counted
 
 
 class Inbox:
-    """For one event loop. `rules` gives those in force, `cursor_of` a seq as clients see it, `clock` Unix ms."""
+    """For one event loop. `rules` gives those in force, `cursor_of` a seq as clients see it (text that JSON
+    takes as it is), `clock` Unix ms.
+    """
 
     def __init__(
         self,
@@ -67,6 +76,7 @@ class Inbox:
         self._reads: OrderedDict[str, _Read] = OrderedDict()
         self._rows_cached = 0
         self._reading: dict[str, object] = {}
+        self._readings = 0
         self._profiles: dict[str, Profile | None] = {}
         self._profiles_changed = 0
 
@@ -119,6 +129,15 @@ class Inbox:
         """The counters of the user's inbox. Raises StoreFailed."""
         return (await self._read(user)).counts(self._clock() if now_ms is None else now_ms)
 
+    async def stamp(self, user: str) -> Stamp:
+        """Stays the same only while all pages and counters of the user do: what they are made of is as it was.
+
+        It comes of this process, and says nothing to others. Raises StoreFailed.
+        """
+        read = await self._read(user)
+        read.counts(self._clock())
+        return (read.number, read.counted_times, self._rules().version, self._profiles_changed)
+
     async def items(
         self,
         user: str,
@@ -145,11 +164,10 @@ class Inbox:
                 items.append(item)
         return items
 
-    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> Item:
-        """The item that each recipient of `told` is shown, new and unread; the same for all of them."""
-        item = self.renderer.fresh(body_of(told), profiles, locale)
-        item["cursor"] = self._cursor_of(told.seq if isinstance(told, Notice) else told.row_seq)
-        return item
+    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> bytes:
+        """The item that each recipient of `told` is shown, new and unread, as JSON; the same for all of them."""
+        cursor = self._cursor_of(told.seq if isinstance(told, Notice) else told.row_seq)
+        return b'%s,"cursor":"%s"}' % (self.renderer.fresh(body_of(told), profiles, locale), cursor.encode())
 
     @staticmethod
     def actors_of(told: Told) -> tuple[str, ...]:
@@ -178,6 +196,16 @@ class Inbox:
             if user in reads:
                 self._rows_cached -= len(reads.pop(user).rows) + 1
 
+    def forget(self, concerns: Callable[[str], bool]) -> None:
+        """Keep nothing of what was read, or is being read, of the inboxes of those whom it concerns: nobody will tell
+        when they change."""
+        self.changed([user for user in {*self._reads, *self._reading} if concerns(user)])
+
+    def forget_people(self) -> None:
+        """Read anew how people are shown: not all of their changes are told."""
+        self._profiles_changed += 1
+        self._profiles = {}
+
     async def _read(self, user: str) -> _Read:
         read = self._reads.get(user)
         if read is not None:
@@ -185,7 +213,9 @@ class Inbox:
             return read
         this = self._reading[user] = object()
         try:
-            read = _Read(await self._store.rows(user))
+            rows = await self._store.rows(user)
+            self._readings += 1
+            read = _Read(rows, self._readings)
             if self._reading.get(user) is this:
                 self._keep(user, read)
         finally:

@@ -27,6 +27,7 @@ TEXT_CHARS_MAX: Final = 500  # one line of a list; longer is cut, ending in …
 URL_CHARS_MAX: Final = 2_048  # what browsers and proxies agree on; longer is none
 PIECES_MAX: Final = 10_000  # of one rendering: a loop in a template ends here
 RENDERED_MAX: Final = 20_000  # items kept ready, about 2 KB each
+FRESH_MAX: Final = 512  # items of new rows, for as long as it takes all partitions to tell of one activity
 LOCALE_DEFAULT: Final = "en"
 
 Profiles = Mapping[str, Profile | None]
@@ -107,6 +108,7 @@ class Renderer:
         self._texts: dict[tuple[str, str], Template | None] = {}
         self._urls: dict[str, Template | None] = {}
         self._rendered: dict[tuple[int, str], tuple[Body, tuple[Profile | None, ...], Item]] = {}
+        self._fresh: dict[tuple[str, str], tuple[Body, tuple[Profile | None, ...], bytes]] = {}
 
     def item(self, row: Row, body: Body, profiles: Profiles, locale: str) -> Item:
         """The item of the API for `row`, but for its cursor. Parts of it are shared with other items: not to be
@@ -122,9 +124,21 @@ class Renderer:
             kept = self._rendered[key] = (body, known, self.shared(body, profiles, resolved))
         return kept[2] | _FLAGS[row.flags & 15]
 
-    def fresh(self, body: Body, profiles: Profiles, locale: str) -> Item:
-        """The item for a new row, but for its cursor; not kept."""
-        return self.shared(body, profiles, self._resolve(locale)) | _FLAGS[0]
+    def fresh(self, body: Body, profiles: Profiles, locale: str) -> bytes:
+        """The item for a new row as JSON, but for its cursor and the end of the object.
+
+        Kept for a moment: other partitions are about to tell the same.
+        """
+        resolved = self._resolved.get(locale) or self._resolve(locale)
+        known = tuple(map(profiles.get, body.actors))
+        key = (body.id, resolved)
+        kept = self._fresh.get(key)
+        if kept is None or kept[0] != body or kept[1] != known:
+            if len(self._fresh) >= FRESH_MAX:
+                self._fresh.clear()
+            item = self.shared(body, profiles, resolved) | _FLAGS[0]
+            kept = self._fresh[key] = (body, known, msgspec.json.encode(item).removesuffix(b"}"))
+        return kept[2]
 
     def shared(self, body: Body, profiles: Profiles, locale: str) -> Item:
         """What the item says to whoever reads it in `locale`."""

@@ -102,6 +102,12 @@ class Live:
         place = self._partitions[partition]
         place.offset, place.seq = offset, seq
 
+    def forget(self, partition: int) -> None:
+        """Hold nothing of a partition that is not heard any more; `stand_at` begins anew."""
+        place, self._partitions[partition] = self._partitions[partition], _Partition()
+        self._bytes -= place.bytes
+        place.records.clear()  # `projected` may be in the midst of it
+
     def hear(self, partition: int, records: Sequence[tuple[int, Told]]) -> list[tuple[int, Told]]:
         """Hold what is new of `records`, in order, and return it: repeats of a writer that had been replaced are not.
 

@@ -28,6 +28,8 @@ from fanbell.schemas.records import (
     Content,
     Outcome,
     Preference,
+    Presence,
+    Present,
     Silenced,
 )
 
@@ -106,8 +108,19 @@ def _outcome_of(fields: dict[str, Any]) -> Outcome:
     return Outcome(**fields)
 
 
+def _presence_of(fields: dict[str, Any]) -> Presence:
+    fields["here"] = [Present(**item) for item in fields["here"]]
+    return Presence(**fields)
+
+
 def _maker(cls: type[Struct]) -> Callable[[dict[str, Any]], Struct]:
-    nested = {Change: _change_of, Ask: _ask_of, Command: _command_of, Outcome: _outcome_of}
+    nested = {
+        Change: _change_of,
+        Ask: _ask_of,
+        Command: _command_of,
+        Outcome: _outcome_of,
+        Presence: _presence_of,
+    }
     return nested.get(cls) or (lambda fields: cls(**fields))
 
 
@@ -173,6 +186,8 @@ def _fields(record: Struct) -> dict[str, Any]:
         fields["ask"] = _fields(record.ask)
     elif type(record) is Outcome:
         fields["silenced"] = [asdict(item) for item in record.silenced]
+    elif type(record) is Presence:
+        fields["here"] = [asdict(item) for item in record.here]
     return fields
 
 

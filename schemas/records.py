@@ -229,10 +229,27 @@ class Dead(Struct, gc=False):
     value: bytes
 
 
+class Present(Struct, gc=False, frozen=True):
+    user: str
+    devices: int
+    since_ms: int
+    active_ms: int
+
+
+class Presence(Struct, gc=False):
+    edge: str
+    life: int
+    number: int
+    time_ms: int
+    lease_ms: int
+    here: list[Present]
+    gone: list[str]
+
+
 Told = Notice | Update | Retraction | Mark | Wish | Outcome
 """What the topic `notices` carries."""
 
 RECORDS: Final[tuple[type[Struct], ...]] = (
     Activity, Fact, Forward, Stray, Rules, Tick, Preference, Change, Content, Audience, Ask, Command,
-    Silenced, Notice, Update, Retraction, Mark, Wish, Outcome, Dead,
+    Silenced, Notice, Update, Retraction, Mark, Wish, Outcome, Dead, Present, Presence,
 )  # fmt: skip

@@ -9,16 +9,21 @@ NOTICES: Final = "notices"
 DEAD: Final = "dead"
 INTAKE: Final = "intake"
 RULES: Final = "rules"
+PRESENCE: Final = "presence"
 
 
 class Topic(NamedTuple):
-    """One row of the table. `partitioned` topics have as many partitions as the installation, others one."""
+    """One row of the table. `partitioned` topics have as many partitions as the installation, others one.
+
+    A `volatile` one says how things are rather than what happened: it may be forgotten by the clock.
+    """
 
     name: str
     key: str
     carries: tuple[str, ...]
     written_by: str
     partitioned: bool
+    volatile: bool = False
 
 
 TOPICS: Final[tuple[Topic, ...]] = (
@@ -46,6 +51,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
         "stage 2",
         True,
     ),
+    # Cluster only: one process alone knows without a log who is connected to it.
+    Topic(PRESENCE, "none: the user's partition is named", ("Presence",), "edges", True, volatile=True),
     Topic(DEAD, "none", ("Dead",), "stages 1 and 2", False),
     # Cluster only: what was decided, in its order, before it enters the others (`streams/rules.py`).
     Topic(RULES, "none", ("Rules",), "API", False),

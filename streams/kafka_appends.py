@@ -69,18 +69,35 @@ class Appends:
 
     async def append(self, topic: str, partition: int, entries: Sequence[Entry]) -> int:
         """As the log's `append`, for at least one entry. Contiguous among what this process appends."""
+        return (await self.append_all(topic, [(partition, entries)]))[0]
+
+    async def append_all(self, topic: str, batches: Sequence[tuple[int, Sequence[Entry]]]) -> list[int]:
+        """Append to partitions of one topic, side by side; the first offset of each. One wait for all of them: a stage
+        appends to every partition at once, many times a second.
+
+        Raises LogFailed, when all have ended, if one of them failed.
+        """
+        calls = [self._enter(topic, partition, entries) for partition, entries in batches]
+        try:
+            _, late = await asyncio.wait([call.done for call in calls], timeout=self._config.bound_s)
+        except BaseException:
+            for call in calls:
+                call.done.cancel()
+            raise
+        why = f"not acknowledged within {self._config.bound_s:g} s"
+        for (partition, _), call in zip(batches, calls, strict=True):
+            if call.done in late:
+                _fail(call, LogFailed(f"append to {topic}[{partition}] at {self._config.servers}: {why}"))
+        return _results(calls)
+
+    def _enter(self, topic: str, partition: int, entries: Sequence[Entry]) -> _Call:
         call = _Call(entries, asyncio.get_running_loop().create_future())
         waiting = self._waiting.get((topic, partition))
         if waiting is None:
             waiting = self._waiting[topic, partition] = deque()
             _spawn(self._work(topic, partition, waiting), self._working)
         waiting.append(call)
-        try:
-            async with asyncio.timeout(self._config.bound_s):
-                return await call.done
-        except TimeoutError as error:
-            why = f"not acknowledged within {self._config.bound_s:g} s"
-            raise LogFailed(f"append to {topic}[{partition}] at {self._config.servers}: {why}") from error
+        return call
 
     async def close(self) -> None:
         """Give up what is on its way, and end the producer. Nothing is appended any more."""
@@ -198,6 +215,14 @@ def _fill(builder: Any, waiting: deque[_Call], carried: list[tuple[_Call, int]])
         if call.taken < len(call.entries):
             break
     builder.close()  # an open one lingers
+
+
+def _results(calls: Sequence[_Call]) -> list[int]:
+    """Where each came to stand, or the first failure; the others' are looked at too, or they would be reported."""
+    failures = [error for call in calls if (error := call.done.exception()) is not None]
+    if failures:
+        raise failures[0]
+    return [call.done.result() for call in calls]
 
 
 def _fail(call: _Call, error: LogFailed) -> None:

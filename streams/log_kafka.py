@@ -12,7 +12,6 @@ Not as in one process: an append too large for one batch (1 MiB) is contiguous o
 process, and not all or nothing: a failure may leave a beginning of it.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Self
@@ -87,13 +86,12 @@ class KafkaLog:
             self._name(topic, partition)
             check_entries(entries)
         firsts: list[int] = []
-        for _, together in groupby(batches, key=lambda batch: batch[0]):
-            appends = (self.append(*batch) for batch in together)
-            found = await asyncio.gather(*appends, return_exceptions=True)
-            for first in found:
-                if isinstance(first, BaseException):
-                    raise first
-                firsts.append(first)
+        for topic, some in groupby(batches, key=lambda batch: batch[0]):
+            together = [(partition, entries) for _, partition, entries in some]
+            if all(entries for _, entries in together):
+                firsts += await self._appends.append_all(self._config.topic(topic), together)
+            else:  # of nothing at all, where it would have come to stand
+                firsts += [await self.append(topic, *batch) for batch in together]
         return firsts
 
     async def read(self, topic: str, partition: int, offset: int, at_most: int) -> list[Record]:

@@ -27,6 +27,9 @@ ABOUT: Final = "about"
 PARTITIONED: Final = {topic.name: topic.partitioned for topic in TOPICS if topic.name != INTAKE}
 IN_CLUSTER: Final = tuple(PARTITIONED)
 """The topics of the table that a cluster has."""
+VOLATILE: Final = frozenset(topic.name for topic in TOPICS if topic.volatile)
+VOLATILE_KEPT_MS: Final = 3_600_000  # six times as long as it takes until everything in one was said again
+VOLATILE_SEGMENT_MS: Final = 600_000  # Kafka forgets whole segments, and never the one being written
 _OF_THE_TOPIC: Final = 1  # where a setting comes from: set on the topic itself, not the broker's default
 
 MIGRATION: Final = (
@@ -76,8 +79,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
         """How many replicas must have a record before it is acknowledged."""
         return self.min_insync_replicas or max(1, self.replication_factor - 1)
 
-    def settings(self) -> dict[str, str]:
-        """Of every topic. Nothing is deleted by Kafka's own clock: Fanbell trims, by its own rule."""
+    def settings(self, topic: str = "") -> dict[str, str]:
+        """Of `topic`. Nothing is deleted by Kafka's own clock, but for the volatile: Fanbell trims, by its own rule."""
+        forgets = {"retention.ms": str(VOLATILE_KEPT_MS), "segment.ms": str(VOLATILE_SEGMENT_MS)}
         return {
             "cleanup.policy": "delete",
             "compression.type": "producer",
@@ -87,6 +91,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
             "retention.bytes": "-1",
             "retention.ms": "-1",
             "unclean.leader.election.enable": "false",
+            **(forgets if topic in VOLATILE else {}),
         }
 
     def partitions_of(self, topic: str) -> int:
@@ -129,7 +134,7 @@ async def apply(config: KafkaConfig, wanted: Wanted) -> list[Planned]:
         _refuse_other_partitions(calls, config, wanted)
         missing = [one.topic for one in found if one.state == "create"]
         about = await _about(calls, config)
-        if about is not None and set(missing) & {config.topic(topic) for topic in about.topics}:
+        if about is not None and set(missing) & {config.topic(t) for t in about.topics if t not in VOLATILE}:
             # What was in them is gone: another log from now on, and that is said before they are there again.
             await _say_about(config, wanted)
             about = None
@@ -217,7 +222,7 @@ async def _compare(
             continue
         differs = {
             setting: (value, should)
-            for setting, should in wanted.settings().items()
+            for setting, should in wanted.settings(topic).items()
             if (value := kept[name][setting][0]) != should
         }
         left = []
@@ -260,7 +265,7 @@ async def _create(
         [
             NewTopic(
                 name, wanted.partitions_of(ours[name]), wanted.replication_factor,
-                topic_configs=wanted.settings(),
+                topic_configs=wanted.settings(ours[name]),
             )
             for name in missing
         ]

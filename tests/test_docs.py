@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from docs.generate import REFERENCE, commands, reference
+from docs.generate import CLIENT_CODES, REFERENCE, client_codes, commands, reference
 from fanbell.edge.close_codes import CLOSE_CODES
 from fanbell.edge.http.metrics import Metrics
 from fanbell.infra.cli.exits import Exit
@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).parent.parent
 OPERATING: Final = "docs/operating.md"
 PAGES: Final = (
     "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md", "docs/producing.md",
-    OPERATING,
+    "docs/clients.md", OPERATING,
 )  # fmt: skip
 TARGETS: Final = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 VERBS: Final[dict[str, Any]] = dict(commands())
@@ -54,6 +54,13 @@ def test_the_reference_is_what_the_code_says() -> None:
     docs/reference.md is what `make docs` writes.
     """
     assert REFERENCE.read_text(encoding="utf-8") == reference()
+
+
+def test_the_client_has_the_close_codes() -> None:
+    """
+    The JavaScript client goes by the table of close codes that the edge closes by.
+    """
+    assert CLIENT_CODES.read_text(encoding="utf-8") == client_codes()
 
 
 def test_the_reference_leaves_nothing_out() -> None:
@@ -199,3 +206,20 @@ def test_the_changelog_has_its_form() -> None:
     The changelog opens with what is not released yet.
     """
     assert re.search(r"^## \[Unreleased\]$", text_of("CHANGELOG.md"), re.MULTILINE)
+
+
+def test_all_that_a_page_may_style_or_set_is_told() -> None:
+    """
+    Every attribute, custom property, part and event of the inbox element is in the page about clients.
+    """
+    folder, told = ROOT / "clients" / "js", text_of("docs/clients.md")
+    script = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*inbox*.js"))
+    sheet = (folder / "fanbell-inbox.css").read_text(encoding="utf-8")
+    (observed,) = re.findall(r"observedAttributes = \[(.*?)\]", script)
+    names = set(re.findall(r'"(.+?)"', observed)) | set(re.findall(r'attribute\("(.+?)"\)', script))
+    names |= set(re.findall(r"var\((--fanbell-[a-z-]+)", sheet))
+    names |= {f"fanbell-{event}" for event in re.findall(r'#tell\("([a-z]+)"', script)}
+    parts = {part for found in re.findall(r'part: "([a-z -]+)"', script) for part in found.split()}
+
+    assert len(names) >= 20
+    assert [name for name in sorted(names | parts) if f"`{name}`" not in told] == []

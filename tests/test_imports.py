@@ -36,12 +36,17 @@ PURE: Final = (
     "edge.session",
     "edge.mailbox",
     "edge.ring",
+    "edge.presence",
+    "edge.attendance",
+    "clients.cursors",
+    "clients.marks",
+    "clients.state",
 )
 """No clock, no randomness, no input or output: what they do follows from what they are given."""
 
 PURE_MAY_IMPORT: Final = {
-    "array", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "heapq", "itertools", "math", "re",
-    "tomllib", "typing",
+    "array", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "heapq", "itertools",
+    "math", "re", "tomllib", "typing",
     "importlib",  # resources: the rules file that ships with us
     "jinja2", "msgspec", "pyroaring",
 }  # fmt: skip

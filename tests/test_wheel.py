@@ -17,7 +17,7 @@ from tests.infra.up_process import fanbell_up
 from tests.test_compiled import WHICH, needs_compiler
 
 ROOT: Final = Path(__file__).parent.parent
-PACKAGES: Final = ("schemas", "streams", "projections", "edge", "infra")
+PACKAGES: Final = ("schemas", "streams", "projections", "edge", "clients", "infra")
 TIMEOUT_S: Final = 60
 COMPILING_S: Final = 180  # half a minute of a core that has other things to do
 UV: Final = str(Path(sys.executable).parent / "uv")

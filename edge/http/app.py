@@ -1,6 +1,6 @@
 """The HTTP API, plugged together: the table of calls as routes of FastAPI, behind the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -8,22 +8,27 @@ from fastapi import FastAPI
 from fanbell import __version__
 from fanbell.edge.auth import Auth
 from fanbell.edge.backend import Backend
-from fanbell.edge.http import activities, dead, notifications, operate, wishes
+from fanbell.edge.http import activities, dead, notifications, operate, presence, stream, tickets, wishes
 from fanbell.edge.http.calls import Call, Edge, Failures, route_of
+from fanbell.edge.http.etags import Tags
 from fanbell.edge.http.gate import PUBLIC, Gate
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.models import MODELS
 from fanbell.edge.http.ports import HttpSettings, Inbox
+from fanbell.edge.streams import Streams
 
 CALLS: Final[tuple[Call, ...]] = (
     *activities.CALLS,
     *notifications.CALLS,
     *wishes.CALLS,
+    *stream.CALLS,
+    *tickets.CALLS,
+    *presence.CALLS,
     *operate.CALLS,
     *dead.CALLS,
 )
 """Every call, the busiest first: routes are tried in this order."""
-HEALTH_CALLS: Final[tuple[Call, ...]] = operate.HEALTH_CALLS
+EDGE_CALLS: Final[tuple[Call, ...]] = (*stream.CALLS, *tickets.CALLS, *operate.HEALTH_CALLS)
 """Of a process that only has people's sockets."""
 DESCRIPTION: Final = """\
 Turns what people do into what other people hear about it.
@@ -61,10 +66,23 @@ class Api(FastAPI):
 
 
 def create_app(
-    backend: Backend, inbox: Inbox, settings: HttpSettings, auth: Auth, calls: Sequence[Call] = CALLS
+    backend: Backend,
+    inbox: Inbox,
+    settings: HttpSettings,
+    auth: Auth,
+    calls: Sequence[Call] = CALLS,
+    leaving: Callable[[], bool] = bool,
+    streams: Streams | None = None,
+    tags: Tags | None = None,
 ) -> Gate:
-    """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document."""
-    edge = Edge(backend, inbox, settings, Metrics(backend.stats), Failures())
+    """The HTTP API as an ASGI app. `.api` is the FastAPI app within, for its OpenAPI document.
+
+    `leaving`: whether the process is about to stop, so that it calls itself not ready. `streams` are those of a process
+    that holds people's sockets.
+    """
+    edge = Edge(
+        backend, inbox, settings, Metrics(backend.stats), Failures(), tags or Tags(), leaving, streams
+    )
     api = Api(
         title="Fanbell",
         version=__version__,

@@ -7,6 +7,7 @@ misspelt filter would otherwise silently show everything.
 
 import asyncio
 import re
+import time
 from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -85,6 +86,30 @@ class Asked:
         if not self.caller.may_act_for(user):
             raise forbidden("This token acts only for its own user.")
         return user
+
+    @property
+    def receive(self) -> Receive:
+        return self._receive
+
+    @property
+    def is_head(self) -> bool:
+        """Whether only the answer's head is wanted."""
+        return bool(self.scope.get("fanbell.head"))
+
+    def header(self, name: bytes) -> str | None:
+        """The header `name`, in small letters; of several, joined by commas as they may be."""
+        found = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(found).decode("latin-1") if found else None
+
+    @property
+    def address(self) -> str:
+        """What limits by address count the request for."""
+        return str(self.scope["fanbell.address"])
+
+    def token_left_s(self) -> float | None:
+        """How long the caller's token, which was verified, is still good, s; None where none is needed."""
+        left_s = self.caller.left_s(time.time())
+        return None if left_s == float("inf") else max(0.0, left_s)
 
     def query(self, known: Collection[str] = ()) -> dict[str, str]:
         """The query parameters. Raises Problem for unknown, repeated or unreadable ones."""

@@ -1,9 +1,9 @@
 """What a call is: method, path, the function that answers, its description; and how it becomes a route."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from fastapi.routing import APIRoute
@@ -15,9 +15,11 @@ from starlette.types import Receive, Scope, Send
 from fanbell.edge import problems
 from fanbell.edge.backend import Backend, Busy, Conflict, Places, Unavailable
 from fanbell.edge.http.asked import Asked, Gone
+from fanbell.edge.http.etags import Tags
 from fanbell.edge.http.metrics import Metrics
 from fanbell.edge.http.ports import HttpSettings, Inbox
 from fanbell.edge.problems import Problem, fault
+from fanbell.edge.streams import Streams
 from fanbell.projections.store import StoreFailed
 
 SETTLE_S: Final = (
@@ -26,6 +28,7 @@ SETTLE_S: Final = (
 RETRY_AFTER_S: Final = 5  # a full disk or a restart takes longer than a blink
 LOG_EVERY_S: Final = 1.0  # lines of failed requests
 JSON: Final = b"application/json"
+NOT_MODIFIED: Final = 304
 log = structlog.get_logger("fanbell.http")
 
 
@@ -44,6 +47,8 @@ class Answer:
             (b"content-length", b"%d" % len(self.body)),
             *self.headers,
         ]
+        if self.status == NOT_MODIFIED:  # they would be those of a body that is not here
+            headers = list(self.headers)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
@@ -95,6 +100,17 @@ class Edge:
     settings: HttpSettings
     metrics: Metrics
     failures: Failures
+    tags: Tags
+    leaving: Callable[[], bool] = bool
+    """Whether the process is about to stop, and clients had better go elsewhere."""
+    streams: Streams | None = None
+    """None in a process that holds no sockets."""
+
+
+class Sendable(Protocol):
+    """What a call answers."""
+
+    async def send(self, send: Send) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +119,7 @@ class Call:
 
     method: str
     path: str
-    answer: Callable[[Edge, Asked], Awaitable[Answer]]
+    answer: Callable[[Edge, Asked], Awaitable[Sendable]]
     summary: str
     description: str
     tag: str
@@ -117,6 +133,20 @@ class Call:
 def to_json(value: object, status: int = 200) -> Answer:
     """`value` as a JSON answer."""
     return Answer(msgspec_json.encode(value), status)
+
+
+async def polled(
+    edge: Edge, asked: Asked, user: str, what: Hashable, make: Callable[[], Awaitable[bytes]]
+) -> Answer:
+    """What `make` makes of the user's inbox, or that the client has it already. `what` names it among the user's."""
+    asked_for, stamp = (user, what), await edge.inbox.stamp(user)
+    known = edge.tags.known(asked_for, stamp)
+    if known is not None and edge.tags.has_it(asked, known):
+        return Answer(b"", NOT_MODIFIED, headers=edge.tags.headers(known))
+    body = await make()
+    tag = edge.tags.made(asked_for, stamp, body)
+    status, body = (NOT_MODIFIED, b"") if edge.tags.has_it(asked, tag) else (200, body)
+    return Answer(body, status, headers=edge.tags.headers(tag))
 
 
 async def accepted(edge: Edge, places: Places, **more: object) -> Answer:
@@ -142,6 +172,7 @@ def route_of(call: Call, edge: Edge) -> APIRoute:
         raise NotImplementedError  # only its signature is read
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Sendable
         try:
             answer = await call.answer(edge, Asked(scope, receive, scope["fanbell.caller"]))
         except Gone:

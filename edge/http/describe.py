@@ -30,6 +30,8 @@ OFFSET_MAX: Final = 10**17  # a billion records a second for three years
 OFFSET: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX}
 CURSOR_EXAMPLE: Final = urlsafe_b64encode(b"\x01" + (42).to_bytes(8)).decode() + "bG9n"
 
+TICKET_EXAMPLE: Final = "kZ3l0Y2pWm8sUe5rJt1oQvXbN7aHfG6dC4iLxT9yRzE.1800000000000"
+
 ACTIVITY: Final = {
     "id": "a1",
     "kind": "post",
@@ -109,6 +111,11 @@ def query(name: str, description: str, schema: Schema | None = None) -> Schema:
     }
 
 
+def header(name: str, description: str) -> Schema:
+    """A header that a request may have."""
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
 def json(description: str, model: str, example: Any) -> Schema:
     """An answer in JSON of the form `model`."""
     content: Schema = {"schema": ref(model)}
@@ -135,6 +142,7 @@ _WHY: Final = {
     422: "Understood and refused; `errors` names each item and field.",
     429: "Too many requests; see Retry-After.",
     503: "Cannot be done now: the backlog is past its bound, or the log cannot be written. See Retry-After.",
+    505: "This needs HTTP/1.1.",
 }
 
 

@@ -6,9 +6,9 @@ was sent, undecoded. Answers get security headers, CORS headers for origins that
 limit's numbers.
 """
 
+import re
 import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -17,7 +17,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from fanbell.edge.auth import ANYBODY, LOOPBACK_NAMES, Auth, Unauthorized, is_loopback
+from fanbell.edge.addresses import EXEMPT, LOOPBACK_NAMES, Proxies
+from fanbell.edge.auth import ANYBODY, Auth, Caller, KeysAway, Unauthorized
 from fanbell.edge.http.calls import Edge, problem_answer
 from fanbell.edge.origins import Hosts, Origins, host_name
 from fanbell.edge.problems import Problem, bad_request, forbidden, not_found
@@ -25,6 +26,9 @@ from fanbell.edge.rate_limit import Allowance, RateLimit
 
 PUBLIC: Final = frozenset({"/healthz", "/readyz", "/metrics", "/v1/edge", "/openapi.json"})
 """Paths that need no token: they tell nothing of anybody."""
+STREAM: Final = re.compile(r"/v1/users/[^/]+/stream")
+NOBODY: Final = Caller(user=None, roles=frozenset())
+"""Who shows a ticket instead of a token, which the call looks at: may reach nothing by themselves."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -35,10 +39,14 @@ SECURITY: Final = (
 )
 PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, if-modified-since, if-none-match, last-event-id",
+    ),
     (b"access-control-max-age", b"600"),
 )
-EXPOSED: Final = b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
+KEYS_RETRY_S: Final = 10  # keys that could not be fetched are tried for so often
+EXPOSED: Final = b"etag, last-modified, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after"
 _SINGLE: Final = {b"host": "host", b"origin": "origin", b"authorization": "authorization"}
 
 __all__ = ["Gate", "Hosts", "host_name"]
@@ -61,6 +69,7 @@ class Gate:
         self._failures = edge.failures
         self._hosts = Hosts((*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts))
         self._origins = Origins(settings.allowed_origins, settings.edge_port or settings.port + 1)
+        self._proxies = Proxies(settings.trusted_proxies)
         self._per_address = (
             RateLimit(settings.rate_limit_per_address) if settings.rate_limit_per_address else None
         )
@@ -84,14 +93,23 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *headers]
+                told = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(pair for pair in headers if pair[0] == b"vary" or pair[0] not in told),
+                ]
+                self._metrics.answered(
+                    method, getattr(inner.get("route"), "path", "none"), status, time.perf_counter() - began_s
+                )
             elif head:
                 message["body"] = b""
             await send(message)
 
+        method = scope["method"] if scope["method"] in METHODS else "other"
         inner = dict(scope, app=self.api, path=raw_path(scope), method="GET" if head else scope["method"])
+        inner["fanbell.head"] = head
         try:
-            if self._admit(inner, headers):
+            if await self._admit(inner, headers):
                 await self.api.router(inner, receive, sender)
             else:
                 await sender({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
@@ -101,10 +119,6 @@ class Gate:
                 raise  # too late for an answer: the server closes the connection
             problem = self._not_routed(error, inner) or self._failures.problem_of(error, inner)
             await problem_answer(problem).send(sender)
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        self._metrics.answered(
-            method, getattr(inner.get("route"), "path", "none"), status, time.perf_counter() - began_s
-        )
 
     def _not_routed(self, error: Exception, scope: Scope) -> Problem | None:
         """The problem of a request that no call is there for, which the router raises: 404 or 405."""
@@ -117,7 +131,7 @@ class Gate:
         )
         return Problem(405, "method", f"This path takes {allow} only.", headers={"allow": allow})
 
-    def _admit(self, scope: Scope, headers: Headers) -> bool:
+    async def _admit(self, scope: Scope, headers: Headers) -> bool:
         """Whether the request may pass; False for a preflight. Adds to answers' `headers`. Raises Problem."""
         told = single_headers(scope["headers"])
         host = told.get("host", "")
@@ -135,23 +149,27 @@ class Gate:
                 return False
         now_s = time.monotonic()
         client = scope.get("client")
-        # Loopback is this machine, or a proxy that speaks for many: no limit by address makes sense for either.
-        if self._per_address is not None and client and not _is_loopback(client[0]):
-            _limit(self._per_address.take(client[0], now_s), headers)
+        address = self._proxies.client(client[0], forwarded_for(scope["headers"])) if client else EXEMPT
+        scope["fanbell.address"] = address
+        if self._per_address is not None and address != EXEMPT:
+            _limit(self._per_address.take(address, now_s), headers)
         if scope["path"] in PUBLIC:
             scope["fanbell.caller"] = ANYBODY
             return True
+        if "authorization" not in told and shows_ticket(scope):
+            scope["fanbell.caller"] = NOBODY
+            return True
         try:
-            caller = self._auth.caller(told.get("authorization"))
+            caller = await self._auth.caller(told.get("authorization"))
         except Unauthorized as error:
             raise Problem(401, "unauthorized", str(error), headers={"www-authenticate": "Bearer"}) from None
+        except KeysAway as error:
+            wait = {"retry-after": str(KEYS_RETRY_S)}
+            raise Problem(503, "unavailable", f"{error}.", headers=wait) from None
         if self._per_token is not None and caller.user is not None:
             _limit(self._per_token.take(caller.user, now_s), headers)
         scope["fanbell.caller"] = caller
         return True
-
-
-_is_loopback = lru_cache(maxsize=1_024)(is_loopback)
 
 
 def single_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -164,6 +182,17 @@ def single_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
                 raise bad_request(f"The header {key} is given twice.")
             found[key] = value.decode("latin-1")
     return found
+
+
+def forwarded_for(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """The values of X-Forwarded-For, in order."""
+    return [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+
+
+def shows_ticket(scope: Scope) -> bool:
+    """Whether a stream is asked for with a ticket, where a token would be too."""
+    query: bytes = scope["query_string"]
+    return b"ticket=" in query and STREAM.fullmatch(scope["path"]) is not None
 
 
 def raw_path(scope: Scope) -> str:

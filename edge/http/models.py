@@ -173,6 +173,15 @@ MODELS: Final[dict[str, Schema]] = {
             "unknown": {**_IDS, "description": "Not in the inbox; ignored."},
         }
     ),
+    "Presence": _all(
+        {
+            "user": ID,
+            "online": _FLAG,
+            "devices": _WHOLE,
+            "since": _or_null({"type": "string", "format": "date-time"}),
+            "last_active": _or_null({"type": "string", "format": "date-time"}),
+        }
+    ),
     "Ids": _all({"items": {"type": "array", "items": _TEXT}, "next": _or_null(_TEXT)}),
     "Preferences": _object(
         {
@@ -199,6 +208,8 @@ MODELS: Final[dict[str, Schema]] = {
     "Status": _all({"status": _TEXT}),
     "Ready": _all({"status": {"enum": ["ready", "not ready"]}, "why": _TEXT}),
     "EdgePlace": _all({"url": _TEXT, "port": _WHOLE}),
+    "NewTicket": _object({"user": ID}, closed=True),
+    "Ticket": _all({"ticket": _TEXT, "expires_in_s": _WHOLE, "user": ID}),
     "Stats": {"type": "object"},
     "RulesSource": _object(
         {"source": {"type": "string", "description": "The text of a TOML file."}}, "source", closed=True

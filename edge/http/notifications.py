@@ -8,7 +8,7 @@ from fanbell.edge.backend import Places
 from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.http import describe as d
 from fanbell.edge.http.asked import Asked, id_parameter, locale_parameter, one_of, whole_number, yes_or_no
-from fanbell.edge.http.calls import Answer, Call, Edge, accepted, to_json
+from fanbell.edge.http.calls import Answer, Call, Edge, accepted, polled, to_json
 from fanbell.edge.problems import bad_request, fault, unprocessable
 from fanbell.projections.rows import LIMIT_DEFAULT, LIMIT_MAX, Archived, Query
 from fanbell.schemas.limits import BATCH_MAX
@@ -25,7 +25,7 @@ async def get_notifications(edge: Edge, asked: Asked) -> Answer:
     given = asked.query(PARAMETERS)
     query = page_query(given, edge.backend.epoch) if given else Query()
     locale = locale_parameter(given) if given else None
-    return Answer(await edge.inbox.page(user, query, locale))
+    return await polled(edge, asked, user, (query, locale), lambda: edge.inbox.page(user, query, locale))
 
 
 def page_query(given: dict[str, str], epoch: str) -> Query:
@@ -58,7 +58,11 @@ async def get_counts(edge: Edge, asked: Asked) -> Answer:
     """The counters of the inbox."""
     user = asked.user_to_reach()
     asked.query()
-    return to_json(await edge.inbox.counts(user))
+
+    async def counted() -> bytes:
+        return to_json(await edge.inbox.counts(user)).body
+
+    return await polled(edge, asked, user, "counts", counted)
 
 
 def mark_call(verb: str) -> Callable[[Edge, Asked], Awaitable[Answer]]:
@@ -118,6 +122,11 @@ _MEANING: Final = {
     "click": "Mark as clicked (also read)",
 }
 _USER: Final = d.path("user", "Id of the user.")
+_SAME: Final[d.Schema] = {"description": "As the client has it; no body."}
+_HAD: Final = (
+    d.header("If-None-Match", "The `ETag` of what the client has."),
+    d.header("If-Modified-Since", "Its `Last-Modified`; not looked at beside `If-None-Match`."),
+)
 
 CALLS = (
     Call(
@@ -128,9 +137,10 @@ CALLS = (
         "Newest first. `next` goes in as `before` for the page below, `prev` as `after` for the page above. "
         "`total` counts what the filter matches; `unread` and `unseen` count the whole inbox.",
         "inbox",
-        {200: d.json("The page.", "Page", d.PAGE), **d.problems(400, 401, 403, 422, 429, 503)},
+        {200: d.json("The page.", "Page", d.PAGE), 304: _SAME, **d.problems(400, 401, 403, 422, 429, 503)},
         parameters=(
             _USER,
+            *_HAD,
             d.query(
                 "limit",
                 "Rows of the page.",
@@ -156,8 +166,12 @@ CALLS = (
         "Counters of the inbox",
         "How many are unread and unseen; of the unread, how many by kind and by scope. Equal to the list.",
         "inbox",
-        {200: d.json("The counters.", "Counts", d.COUNTS), **d.problems(400, 401, 403, 422, 429, 503)},
-        parameters=(_USER,),
+        {
+            200: d.json("The counters.", "Counts", d.COUNTS),
+            304: _SAME,
+            **d.problems(400, 401, 403, 422, 429, 503),
+        },
+        parameters=(_USER, *_HAD),
     ),
     *(
         Call(

@@ -27,7 +27,9 @@ async def get_health(edge: Edge, asked: Asked) -> Answer:
 
 async def get_ready(edge: Edge, asked: Asked) -> Answer:
     """Whether it takes requests."""
-    ready, why = edge.backend.ready()
+    ready, why = (
+        (False, "stopping: sessions are asked to go elsewhere") if edge.leaving() else edge.backend.ready()
+    )
     return to_json({"status": "ready" if ready else "not ready", "why": why}, 200 if ready else 503)
 
 
@@ -48,7 +50,8 @@ async def get_edge(edge: Edge, asked: Asked) -> Answer:
     host = next(
         (value.decode("latin-1") for name, value in asked.scope["headers"] if name == b"host"), settings.host
     )
-    return to_json({"url": settings.edge_url or f"ws://{host_name(host)}:{port}/", "port": port})
+    scheme = "wss" if settings.tls_certfile else "ws"
+    return to_json({"url": settings.edge_url or f"{scheme}://{host_name(host)}:{port}/", "port": port})
 
 
 async def get_stats(edge: Edge, asked: Asked) -> Answer:

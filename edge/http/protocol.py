@@ -68,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._received, self._of_body = True, 0, 0
+        self.scope["fanbell.transport"] = self.transport  # type: ignore[typeddict-unknown-key]  # for what goes on
 
     def on_headers_complete(self) -> None:
         self._in_head = False

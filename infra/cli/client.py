@@ -65,8 +65,12 @@ class Client:
         on_wait: Callable[[float, str], None] = lambda seconds, why: None,
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
+        verify: bool = True,
     ) -> None:
-        """Before each pause, `on_wait(seconds, why)` tells; the pauses of one request are `patience_s` at most."""
+        """Before each pause, `on_wait(seconds, why)` tells; the pauses of one request are `patience_s` at most.
+
+        `verify`: whether the server must show a certificate for its name.
+        """
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
@@ -82,6 +86,7 @@ class Client:
         self._http = httpx.Client(
             headers=headers | {"Accept": "application/json"},
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            verify=verify,
             trust_env=not _is_loopback(parsed.host),  # a proxy knows nothing of this machine's loopback
         )
 

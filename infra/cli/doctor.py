@@ -3,6 +3,7 @@
 Of a cluster it looks at more: `doctor_cluster.py`.
 """
 
+import datetime
 import fcntl
 import os
 import resource
@@ -26,6 +27,7 @@ from fanbell.infra.settings import Settings
 
 SQLITE_MIN: Final = (3, 35, 0)  # RETURNING; all of ours is older than that
 FILES_MIN: Final = 1_024  # a socket is a file: fewer serve a few hundred people at a time
+CERTIFICATE_DAYS_MIN: Final = 14  # a renewal that failed has been failing for a while by then
 FREE_BYTES_MIN: Final = 512 * 1024 * 1024  # a log that may not grow is a full disk soon
 
 MARKS: Final[dict[Verdict, tuple[str, str]]] = {
@@ -72,6 +74,7 @@ def findings_of(settings: Settings) -> Iterator[Finding]:
         yield sqlite()
     yield open_files()
     yield secrets(settings)
+    yield certificate(settings)
     yield folder(settings.data)
     yield disk(settings.data)
     if settings.kafka_bootstrap_servers:
@@ -115,21 +118,54 @@ def open_files() -> Finding:
 
 
 def secrets(settings: Settings) -> Finding:
-    """The address to listen on and the token secret go together."""
+    """The address to listen on and tokens go together; what tokens are checked by can be used."""
+    from fanbell.edge.addresses import BadProxy, Proxies
     from fanbell.edge.auth import Auth, BadSecret, UnsafeBind, check_bind
+    from fanbell.edge.jwks import BadJwksUrl
 
     try:
-        Auth(settings.secrets)
-        check_bind(settings.host, settings.secrets)
-    except (BadSecret, UnsafeBind) as error:
+        Auth.of(settings)
+        check_bind(settings.host, settings.secrets, settings.token_jwks_url)
+        Proxies(settings.trusted_proxies)
+    except (BadSecret, BadJwksUrl, BadProxy, UnsafeBind) as error:
         return Finding("access", "bad", str(error))
-    if settings.secrets:
+    if settings.token_jwks_url and not settings.token_audience:
+        return Finding(
+            "access",
+            "note",
+            "tokens that the identity provider makes for other services count here too",
+            "set token_audience to the name that it gives this one (aud)",
+        )
+    if settings.needs_tokens:
         return Finding("access", "ok", f"tokens are on; listens on {settings.host}")
     return Finding(
         "access",
         "ok",
         f"no token secret: anybody on this machine, and nobody else (listens on {settings.host})",
     )
+
+
+def certificate(settings: Settings) -> Finding:
+    """Certificate and key go together, and are good for a while."""
+    from cryptography.x509 import load_pem_x509_certificates
+
+    from fanbell.infra.certificate import Certificate
+    from fanbell.streams.tls import TlsUnusable
+
+    if not settings.tls_certfile:
+        return Finding("TLS", "ok", "off: API and edge speak plainly, or a proxy before them speaks TLS")
+    try:
+        Certificate(settings.tls_certfile, settings.tls_keyfile)
+    except TlsUnusable as error:
+        return Finding("TLS", "bad", str(error))
+    ends = load_pem_x509_certificates(Path(settings.tls_certfile).read_bytes())[0].not_valid_after_utc
+    left_days = (ends - datetime.datetime.now(datetime.UTC)).days
+    seen = f"the certificate is good until {ends:%Y-%m-%d}"
+    if left_days < 0:
+        return Finding("TLS", "bad", seen, "replace it: no client accepts it any more")
+    if left_days < CERTIFICATE_DAYS_MIN:
+        return Finding("TLS", "note", seen, "replace its files; a running server reads them anew")
+    return Finding("TLS", "ok", seen)
 
 
 def folder(data: Path) -> Finding:
@@ -202,13 +238,15 @@ def server(settings: Settings) -> Finding:
     from fanbell.infra.cli.client import Client
 
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104 - compared, not bound
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    scheme = "https" if settings.tls_certfile else "http"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}"
     if settings.port == 0:
         return Finding("server", "note", "the port is 0: each start takes a free one")
     if _is_free(host, settings.port):
         return Finding("server", "ok", f"port {settings.port} is free: no server runs there")
     try:
-        with Client(url) as client:
+        # Its certificate is made out to the name that clients ask for, which is not this address.
+        with Client(url, verify=not settings.tls_certfile) as client:
             status, body = client.status("/readyz")
     except Failed as failure:
         return Finding(

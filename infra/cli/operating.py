@@ -238,7 +238,10 @@ def token(
     roles = role or ["user"]
     try:
         Auth(settings.secrets)
-        made = make_token(settings.token_secret, user, roles, ttl)
+        audience, issuer = (
+            next(iter(names), "") for names in (settings.token_audience, settings.token_issuer)
+        )
+        made = make_token(settings.token_secret, user, roles, ttl, audience, issuer)
     except (BadSecret, ValueError) as error:
         raise Failed(Exit.USAGE, str(error)) from None
     if json:

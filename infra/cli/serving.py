@@ -136,6 +136,9 @@ def demo(
     port: options.Port = None,
     data: options.Data = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the synthetic town.")] = 1,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0, max=1_000, help="Moments a second; 0 is a quiet town.")
+    ] = 1.2,  # lively, and slow enough to read
     config: options.Config = None,
 ) -> None:
     """Run it with a synthetic town, and a page to look at.
@@ -145,7 +148,7 @@ def demo(
     settings = settings_of(context, config, port=port, data=data or os.environ.get("FANBELL_DATA", ".demo"))
     from fanbell.infra.demo_up import run
 
-    _end(run(settings, seed=seed))
+    _end(run(settings, seed=seed, rate=rate))
 
 
 def load_file(

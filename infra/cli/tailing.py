@@ -37,8 +37,8 @@ def tail(
 
 
 async def _tail(edge: str, user: str, token: str | None, locale: str | None, json: bool) -> None:
-    from fanbell.edge.tail import Refused
-    from fanbell.edge.tail import tail as frames
+    from fanbell.clients.tail import Refused
+    from fanbell.clients.tail import tail as frames
 
     try:
         # Closed by us: a reader that has left ends the loop (Rich's way is SystemExit) while it waits.

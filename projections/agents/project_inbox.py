@@ -26,8 +26,8 @@ def attach(app: Any, notices: Any, partitions: Any) -> None:
 
     @app.agent(notices, name="project_inbox")  # type: ignore[untyped-decorator]
     async def project_inbox(batches: Any) -> None:
-        async for batch in batches:  # all that was fetched of one partition
-            partitions.take(batch)  # rows first, position after: partitions side by side
+        async for fetched in batches:  # a batch for each partition that had news
+            partitions.take(fetched)  # rows first, position after: partitions side by side
 
 
 class Inboxes:

@@ -1,9 +1,10 @@
-"""Faust's consumer, handing over whole batches: one message, and so one event, for all that was fetched of a partition.
+"""Faust's consumer, handing over whole batches: one message, and so one event, for all that was fetched of a topic.
 
 The stock one spends 64 µs on each record before an agent sees it; this is the one place where Faust is overridden.
 Membership, assignment, rebalances and commits stay Faust's. Differences:
 
-- `_drain_messages` wraps a partition's records into one message, and reads only partitions that have room.
+- `_drain_messages` wraps a topic's records into one message, a list of `Batch`, and reads only partitions that have
+  room. The message names the first of the partitions; nothing in Faust asks for the others.
 - Commits are told by `Consumer.done`, not gathered from acks: an agent's acks say that it saw a batch, not that its
   outputs are acknowledged. Topics are therefore declared with `acks=False`.
 - The aiokafka consumer is made by the caller, so that it reads committed records only and knows how to log in.
@@ -13,7 +14,8 @@ What is overridden or relied on was read in one release of Faust: `checked.py` r
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
 import faust
@@ -149,21 +151,25 @@ class Consumer(driver.Consumer):
 
     async def _hand_over(self, fetched: Mapping[TP, list[Any]]) -> None:
         generation = self.app.consumer_generation_id
-        for tp, records in fetched.items():
+        by_topic: defaultdict[str, list[TP]] = defaultdict(list)
+        for tp in fetched:
+            by_topic[tp.topic].append(tp)
+        for tps in by_topic.values():
             result = None
             if self.flow_active and self.app.consumer_generation_id == generation:
                 result = await self.wait_first(
-                    self.callback(self._batch(ensure_TP(tp), records)), self.suspend_flow.wait()
+                    self.callback(self._message(tps, fetched)), self.suspend_flow.wait()
                 )
             if result is None or self.suspend_flow.is_set():
-                self.dropped(ensure_TP(tp))
+                for tp in tps:
+                    self.dropped(ensure_TP(tp))
         await asyncio.sleep(0)  # a fetch that never has to wait must not keep the others from running
 
-    def _batch(self, tp: TP, fetched: list[Any]) -> Any:
-        message = self._to_message(tp, fetched[-1])
-        records = [Record(one.offset, one.value or b"", one.timestamp, one.key) for one in fetched]
-        batch: Any = Batch(tp.topic, tp.partition, records)
-        message.key, message.value = None, batch
+    def _message(self, tps: Sequence[TP], fetched: Mapping[TP, list[Any]]) -> Any:
+        first = tps[0]
+        message = self._to_message(ensure_TP(first), fetched[first][-1])
+        batches: Any = [Batch(tp.topic, tp.partition, list(map(_record, fetched[tp]))) for tp in tps]
+        message.key, message.value = None, batches
         return message
 
     def _filter_tps_with_pending_acks(self, topics: Iterable[Any] | None = None) -> Iterator[TP]:
@@ -174,6 +180,10 @@ class Consumer(driver.Consumer):
 
     async def verify_all_partitions_active(self) -> None:
         """Nothing: Faust's detector looks at acks, which are off. Lag is measured and shown by the worker."""
+
+
+def _record(one: Any) -> Record:
+    return Record(one.offset, one.value or b"", one.timestamp, one.key)
 
 
 class Transport(driver.Transport):

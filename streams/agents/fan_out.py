@@ -18,8 +18,8 @@ def attach(app: Any, routed: Any, partitions: Any) -> None:
 
     @app.agent(routed, name="fan_out")  # type: ignore[untyped-decorator]
     async def fan_out(batches: Any) -> None:
-        async for batch in batches:  # all that was fetched of one partition
-            partitions.take(batch)  # step, append notices, wait for their acks: partitions side by side
+        async for fetched in batches:  # a batch for each partition that had news
+            partitions.take(fetched)  # step, append notices, wait for their acks: partitions side by side
 
 
 def stage(log: Log, snapshots: Snapshots, pace: Pace) -> Stage:

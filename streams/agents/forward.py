@@ -18,8 +18,8 @@ def attach(app: Any, changes: Any, partitions: Any) -> None:
 
     @app.agent(changes, name="forward")  # type: ignore[untyped-decorator]
     async def forward(batches: Any) -> None:
-        async for batch in batches:  # all that was fetched of one partition
-            partitions.take(batch)
+        async for fetched in batches:  # a batch for each partition that had news
+            partitions.take(fetched)
 
 
 def stage(log: Log, snapshots: Snapshots, pace: Pace, registry: Registry | None = None) -> Stage:

@@ -185,7 +185,8 @@ class Held:
         self._news.clear()
         if not (self._waiting or self._behind):
             with suppress(TimeoutError):  # a second without news: time for what is due by time
-                await asyncio.wait_for(self._news.wait(), REST_S)
+                async with asyncio.timeout(REST_S):  # `wait_for` would make a task each time
+                    await self._news.wait()
 
     async def _catch_up(self, part: Part) -> None:
         """Up to where the log ends now: under load more has always come, and what is due must have its turn."""

@@ -23,8 +23,8 @@ def attach(app: Any, activities: Any, partitions: Any) -> None:
 
     @app.agent(activities, name="route")  # type: ignore[untyped-decorator]
     async def route(batches: Any) -> None:
-        async for batch in batches:  # all that was fetched of one partition
-            partitions.take(batch)  # step, append commands, wait for their acks: partitions side by side
+        async for fetched in batches:  # a batch for each partition that had news
+            partitions.take(fetched)  # step, append commands, wait for their acks: partitions side by side
 
 
 def stage(log: Log, snapshots: Snapshots, pace: Pace, registry: Registry | None = None) -> Stage:

@@ -61,11 +61,12 @@ class Partitions:
         self._leaving = False
         """From then on nothing is begun, whatever the group gives out."""
 
-    def take(self, batch: Batch) -> None:
-        """What was fetched of a partition; of one that is not held any more, nothing."""
-        held = self.held.get(batch.partition)
-        if held is not None:
-            held.take(batch.records)
+    def take(self, fetched: Iterable[Batch]) -> None:
+        """What was fetched of some partitions; of one that is not held any more, nothing."""
+        for batch in fetched:
+            held = self.held.get(batch.partition)
+            if held is not None:
+                held.take(batch.records)
 
     def look(self, partition: int) -> None:
         """A batch was fetched and not handed over."""

@@ -14,6 +14,7 @@ from benchmarks.run_all import benchmarks, last_json_line
 
 ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = benchmarks([])
+OF_THE_EDGE: Final = benchmarks(["edge"])
 OF_REAL_DATA: Final = {"melcup_to_inboxes", "memory_per_edge", "publish_to_frame"}
 WITHIN_S: Final = 60  # far beyond what one takes: then it hangs
 
@@ -61,6 +62,22 @@ def test_two_runs_give_the_same_answer(name: str) -> None:
     json.dumps(first, allow_nan=False)  # any program can read it
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("name", OF_THE_EDGE)
+def test_a_benchmark_of_the_edge_checks_its_own_answer(name: str) -> None:
+    """
+    A benchmark of the edge runs over real sockets, and prints the hash of an answer that it has compared with what it
+    told: everybody heard all that was for them, once.
+    """
+    line = line_of(start(name))
+
+    if "skipped" in line:
+        pytest.skip(line["skipped"])
+    assert line["answer"]
+    assert line["synthetic"]
+    json.dumps(line, allow_nan=False)
+
+
 def test_every_benchmark_is_found() -> None:
     """
     `make bench` runs a benchmark for each question that has a figure to meet.
@@ -68,3 +85,5 @@ def test_every_benchmark_is_found() -> None:
     expected = OF_REAL_DATA | {"fold", "page", "post_activities", "users_scale"}
 
     assert expected <= set(NAMES)
+    expected = {"broadcast", "personal", "idle_memory", "slow_readers", "resume"}
+    assert {f"edge.{name}" for name in expected} <= set(OF_THE_EDGE)

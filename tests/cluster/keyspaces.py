@@ -11,7 +11,7 @@ from fanbell.streams.cassandra import Cassandra, CassandraConfig, connect_now
 from tests.cluster.servers import fresh_name
 
 TABLES: Final = (
-    "inbox", "bodies", "people", "lists", "traces", "positions", "logs", "snapshots", "snapshot_chunks"
+    "inbox", "bodies", "people", "lists", "traces", "positions", "logs", "tickets", "snapshots", "snapshot_chunks"
 )  # fmt: skip
 _made: dict[str, Cassandra] = {}
 

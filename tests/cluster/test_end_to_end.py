@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fanbell.edge.tail import tail
+from fanbell.clients.tail import tail
 from fanbell.infra.local.cluster import Cluster
 from tests.cluster.processes import Installation, NeverStarted, installation
 from tests.infra.up_process import END_S

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -11,6 +12,7 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.schemas.limits import RECORD_BYTES_MAX
 from fanbell.schemas.topics import ACTIVITIES, INTAKE, NOTICES, ROUTED
 from fanbell.streams.kafka import BATCH_BYTES, KafkaConfig, connection
+from fanbell.streams.kafka_appends import Appends
 from fanbell.streams.kafka_reads import KEPT_MAX
 from fanbell.streams.log import Entry, LogFailed, Record
 from fanbell.streams.log_kafka import KafkaLog
@@ -155,16 +157,16 @@ async def test_topics_are_appended_to_in_the_order_given(
     """Partitions of one topic go together; the next topic begins once all of them are acknowledged."""
     under_way: list[str] = []
     seen: list[tuple[str, ...]] = []
-    append = KafkaLog.append
+    one_batch = Appends._one_batch
 
-    async def watched(self: KafkaLog, topic: str, partition: int, entries: list[Entry]) -> int:
-        under_way.append(topic)
+    async def watched(self: Appends, topic: str, partition: int, waiting: Any) -> None:
+        name = topic.rpartition(".")[2]
+        under_way.append(name)
         seen.append(tuple(under_way))
-        first = await append(self, topic, partition, entries)
-        under_way.remove(topic)
-        return first
+        await one_batch(self, topic, partition, waiting)
+        under_way.remove(name)
 
-    monkeypatch.setattr(KafkaLog, "append", watched)
+    monkeypatch.setattr(Appends, "_one_batch", watched)
     batches = [(NOTICES, 0, entries("a")), (NOTICES, 1, entries("b")), (ROUTED, 0, entries("c"))]
 
     assert await log.append_all(batches) == [0, 0, 0]

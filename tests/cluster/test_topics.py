@@ -12,7 +12,7 @@ from fanbell.infra import cli
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.local.cluster import Cluster
 from fanbell.schemas.codec import decode
-from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, ROUTED
+from fanbell.schemas.topics import ACTIVITIES, DEAD, NOTICES, PRESENCE, ROUTED
 from fanbell.streams.kafka import KafkaConfig, connection
 from fanbell.streams.kafka_calls import Calls
 from fanbell.streams.log import LogFailed
@@ -65,6 +65,27 @@ async def test_what_is_made_keeps_everything(logs: Logs, admin: AIOKafkaAdminCli
         assert int(found["max.message.bytes"]) >= 2 * 1024 * 1024
 
 
+async def test_who_is_connected_is_forgotten_after_an_hour(logs: Logs, admin: AIOKafkaAdminClient) -> None:
+    """What only says how things are is forgotten by Kafka's clock; all else of that topic is as of the others."""
+    await logs.open()
+    found = await settings_of(admin, logs.config(), PRESENCE)
+
+    assert (found["retention.ms"], found["segment.ms"]) == ("3600000", "600000")
+    assert found["unclean.leader.election.enable"] == "false"
+
+
+async def test_a_volatile_topic_made_anew_is_no_other_log(logs: Logs) -> None:
+    """A cluster of an earlier release gets the topic by `apply`, and stays the same log; so does one that lost it."""
+    log = await logs.open()
+    await logs.delete("log", PRESENCE)
+    with pytest.raises(TopicsUnusable, match=r"presence.*fanbell topics apply"):
+        await logs.open()
+
+    await apply(logs.config(), logs.wanted)
+
+    assert (await logs.open()).identity == log.identity
+
+
 async def test_making_them_twice_changes_nothing(logs: Logs) -> None:
     """What was made is as it must be, and stays the same log."""
     log = await logs.open()
@@ -80,7 +101,7 @@ async def test_a_plan_changes_nothing(logs: Logs) -> None:
     for _ in range(2):
         found = await plan(logs.config(), logs.wanted)
         assert {one.state for one in found} == {"create"}
-        assert [one.partitions for one in found] == [2, 2, 2, 2, 1, 1, 1]
+        assert [one.partitions for one in found] == [2, 2, 2, 2, 2, 1, 1, 1]
 
 
 async def test_settings_that_differ_are_put_right_and_others_stay(

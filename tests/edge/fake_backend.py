@@ -6,9 +6,11 @@ from msgspec import json as msgspec_json
 
 from fanbell.edge.backend import Accepted, Conflict, Letter, Listener, Places, Trace
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.presence import Here
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.projections.rows import Counts, Query
 from fanbell.projections.store import Profile
-from fanbell.schemas.records import Activity, Change, Preference, Told
+from fanbell.schemas.records import Activity, Change, Preference, Presence, Told
 from fanbell.streams.core.kinds import Rules, default_source, parse_rules
 
 LISTED = {"follow": "follows", "mute": "mutes", "block": "blocks"}
@@ -60,6 +62,7 @@ class FakeBackend:
     def __init__(self) -> None:
         self.rules: Rules = parse_rules(default_source(), 1)
         self.store = FakeStore()
+        self.tickets = MemoryTickets()
         self.published: dict[str, Activity] = {}
         self.changes: list[Change] = []
         self.letters: list[Letter] = []
@@ -68,6 +71,7 @@ class FakeBackend:
         self.is_ready = (True, "")
         self.settles = True
         self.settled: Places | None = None
+        self.here: dict[str, Here] = {}
 
     async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
         self._fail()
@@ -126,6 +130,20 @@ class FakeBackend:
     async def notices(self, partition: int, offset: int, at_most: int) -> list[tuple[int, Told]]:
         return []
 
+    on_demand = False
+
+    async def follow(self, partition: int) -> None:
+        pass
+
+    def unfollow(self, partition: int) -> None:
+        pass
+
+    def presence(self, user: str) -> Here | None:
+        return self.here.get(user)
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        self._fail()
+
     def _fail(self) -> None:
         if self.fails:
             raise self.fails
@@ -143,6 +161,9 @@ class FakeInbox:
         return msgspec_json.encode(
             {"items": [], "cursor": cursor, "next": None, "prev": None, "total": 0, "unread": 0, "unseen": 0}
         )
+
+    async def stamp(self, user: str) -> tuple[int, ...]:
+        return (0,)
 
     async def counts(self, user: str) -> Counts:
         return Counts(unread=0, unseen=0, kinds={}, scopes={})

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fanbell.edge.backend import Listener
+from fanbell.edge.backend import Listener, Places
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.codec import encode_body
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Change, Content, Mark, Notice, Retraction, Told, Update, Wish
+from fanbell.schemas.records import Change, Content, Mark, Notice, Presence, Retraction, Told, Update, Wish
 from fanbell.streams.core.kinds import default_source, parse_rules
 
 NOW_MS = 1_800_000_000_000
@@ -33,8 +34,11 @@ class FakeNotices:
         self.partitions = partitions
         self.rules = parse_rules(default_source(), 1)
         self.store = MemoryStore(keep)
+        self.tickets = MemoryTickets()
         self.log: list[list[tuple[int, Told]]] = [[] for _ in range(partitions)]
         self.changes: list[Change] = []
+        self.said: list[tuple[int, Presence]] = []
+        self.mute: Exception | None = None
         self.fails: Exception | None = None
         self.reads = 0
         self._told = [0] * partitions
@@ -100,13 +104,36 @@ class FakeNotices:
         """Forget to tell listeners what they have not been told."""
         self._told = [len(records) for records in self.log]
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change]) -> Places:
         if self.fails:
             raise self.fails
         self.changes += changes
         for change in changes:
             if change.kind == "mark":
                 await self.mark(change.user, change.verb or "", change.seqs, change.up_to)
+        return {}
+
+    on_demand = False
+
+    async def follow(self, partition: int) -> None:
+        pass
+
+    def unfollow(self, partition: int) -> None:
+        pass
+
+    async def say_presence(self, partition: int, said: Sequence[Presence]) -> None:
+        if self.mute:
+            raise self.mute
+        self.said += [(partition, record) for record in said]
+
+    async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
+        return True
+
+    def stats(self) -> dict[str, object]:
+        return {"reads": self.reads}
+
+    def ready(self) -> tuple[bool, str]:
+        return True, ""
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)

@@ -1,3 +1,4 @@
+import asyncio
 import time
 from typing import Any
 
@@ -6,9 +7,11 @@ import pytest
 
 from fanbell.edge.auth import (
     ANYBODY,
+    LEEWAY_S,
     Auth,
     BadSecret,
     Caller,
+    Rules,
     Unauthorized,
     UnsafeBind,
     check_bind,
@@ -24,18 +27,85 @@ def header(token: str) -> str:
     return f"Bearer {token}"
 
 
-def forged(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+def caller_of(auth: Auth, authorization: str | None) -> Caller:
+    return asyncio.run(auth.caller(authorization))
+
+
+def forged(
+    secret: str = SECRET, algorithm: str = "HS256", headers: dict[str, Any] | None = None, **claims: Any
+) -> str:
     full = {"sub": "ana", "roles": ["user"], "exp": int(time.time()) + 86_400, **claims}
-    return jwt.encode({k: v for k, v in full.items() if v is not None}, secret, algorithm=algorithm)
+    return jwt.encode(
+        {k: v for k, v in full.items() if v is not None}, secret, algorithm=algorithm, headers=headers
+    )
 
 
 def test_token_names_user_and_roles() -> None:
     """
     A token made with the secret names its user and roles.
     """
-    caller = Auth((SECRET,)).caller(header(make_token(SECRET, "ana", ["user", "producer"], 60)))
+    caller = caller_of(Auth((SECRET,)), header(make_token(SECRET, "ana", ["user", "producer"], 60)))
 
-    assert Caller(user="ana", roles=frozenset({"user", "producer"})) == caller
+    assert ("ana", frozenset({"user", "producer"})) == (caller.user, caller.roles)
+
+
+def test_a_token_counts_until_its_end_and_the_leeway() -> None:
+    """
+    A caller knows how long the token is good: as long as it would be accepted, never less than nothing.
+    """
+    caller = caller_of(Auth((SECRET,)), header(forged(exp=9_000_000_000)))
+
+    assert caller.left_s(9_000_000_000 - 60) == 60 + LEEWAY_S
+    assert caller.left_s(9_000_000_000 + 60) == 0
+    assert caller_of(Auth(), None).left_s(time.time()) == float("inf")
+
+
+def test_leeway_forgives_clocks() -> None:
+    """
+    A token counts a little before its beginning and after its end, as much as the setting says and no more.
+    """
+    now_s = int(time.time())
+    late, early = forged(exp=now_s - 100), forged(nbf=now_s + 100)
+    lenient = Auth((SECRET,), rules=Rules(leeway_s=200))
+
+    for token, why in ((late, "expired"), (early, "not valid yet")):
+        assert caller_of(lenient, header(token)).user == "ana"
+        with pytest.raises(Unauthorized, match=why):
+            caller_of(Auth((SECRET,)), header(token))
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"aud": "inbox", "iss": "https://id.example"}, None),
+        ({"aud": ["shop", "inbox"], "iss": "https://id.example"}, None),
+        ({"aud": "shop", "iss": "https://id.example"}, "another service"),
+        ({"aud": [], "iss": "https://id.example"}, "no audience"),
+        ({"aud": {"inbox": 1}, "iss": "https://id.example"}, "another service"),
+        ({"iss": "https://id.example"}, "no audience"),
+        ({"aud": "inbox"}, "no issuer"),
+        ({"aud": "inbox", "iss": "https://id.example.evil"}, "issuer that does not count"),
+    ],
+)
+def test_audience_and_issuer(claims: dict[str, Any], why: str | None) -> None:
+    """
+    Where settings name services and issuers, a token must be for one and of one, whoever signed it.
+    """
+    auth = Auth((SECRET,), rules=Rules(audience=("inbox", "other"), issuer=("https://id.example",)))
+    if why is None:
+        assert caller_of(auth, header(forged(**claims))).user == "ana"
+        return
+    with pytest.raises(Unauthorized, match=why):
+        caller_of(auth, header(forged(**claims)))
+
+
+def test_tokens_that_we_make_are_for_us() -> None:
+    """
+    A token made here names the audience and the issuer that settings ask for.
+    """
+    auth = Auth((SECRET,), rules=Rules(audience=("inbox",), issuer=("us",)))
+
+    assert caller_of(auth, header(make_token(SECRET, "ana", ["user"], 60, "inbox", "us"))).user == "ana"
 
 
 def test_both_secrets_count_while_rotating() -> None:
@@ -44,10 +114,10 @@ def test_both_secrets_count_while_rotating() -> None:
     """
     auth = Auth((OTHER, SECRET))
 
-    assert auth.caller(header(forged(SECRET))).user == "ana"
-    assert auth.caller(header(forged(OTHER))).user == "ana"
+    assert caller_of(auth, header(forged(SECRET))).user == "ana"
+    assert caller_of(auth, header(forged(OTHER))).user == "ana"
     with pytest.raises(Unauthorized, match="not valid"):
-        auth.caller(header(forged("a third secret which nobody told to us")))
+        caller_of(auth, header(forged("a third secret which nobody told to us")))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +126,10 @@ def test_both_secrets_count_while_rotating() -> None:
         (forged(exp=int(time.time()) - 60), "expired"),
         (forged(exp=None), "no expiry"),
         (forged(exp="soon"), "not valid"),
+        (forged(exp=float("inf")), "not valid"),
+        (forged(exp=float("nan")), "not valid"),
+        (forged(nbf=int(time.time()) + 60), "not valid yet"),
+        (forged(headers={"crit": ["b64"], "b64": True}), "not valid"),
         (forged(SECRET * 2, algorithm="HS512"), "not valid"),
         (jwt.encode({"sub": "ana", "roles": ["user"], "exp": 9e9}, "", algorithm="none"), "not valid"),
         (forged(roles=None), "roles"),
@@ -75,7 +149,7 @@ def test_bad_tokens_are_refused(token: str, why: str) -> None:
     A token that is expired, endless, unsigned, differently signed or incomplete speaks for nobody.
     """
     with pytest.raises(Unauthorized, match=why):
-        Auth((SECRET,)).caller(header(token))
+        caller_of(Auth((SECRET,)), header(token))
 
 
 @pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer  ", "Basic YTpi", "ana"])
@@ -84,7 +158,7 @@ def test_header_without_a_token_is_refused(value: str | None) -> None:
     With a secret set, a request without a token is nobody's.
     """
     with pytest.raises(Unauthorized):
-        Auth((SECRET,)).caller(value)
+        caller_of(Auth((SECRET,)), value)
 
 
 def test_refusals_do_not_repeat_the_token() -> None:
@@ -94,7 +168,7 @@ def test_refusals_do_not_repeat_the_token() -> None:
     token = forged("a third secret which nobody told to us")
 
     with pytest.raises(Unauthorized) as refusal:
-        Auth((SECRET,)).caller(header(token))
+        caller_of(Auth((SECRET,)), header(token))
 
     assert token.split(".")[2] not in str(refusal.value)
 
@@ -103,7 +177,7 @@ def test_without_a_secret_everybody_may_do_everything() -> None:
     """
     Without a secret no token is looked at, and nobody counts as the operator by name.
     """
-    caller = Auth().caller("Bearer whatever")
+    caller = caller_of(Auth(), "Bearer whatever")
 
     assert caller == ANYBODY
     assert caller.may_reach("ana")
@@ -170,9 +244,10 @@ def test_loopback(host: str, loopback: bool) -> None:
 
 def test_open_server_binds_loopback_only() -> None:
     """
-    Without a token secret the server refuses to listen to the network; with one it does not mind.
+    Without tokens the server refuses to listen to the network; with a secret or a provider's keys it does not mind.
     """
     with pytest.raises(UnsafeBind, match="FANBELL_TOKEN_SECRET"):
         check_bind("0.0.0.0", ())
     check_bind("0.0.0.0", (SECRET,))
+    check_bind("0.0.0.0", (), "https://id.example/keys")
     check_bind("127.0.0.1", ())

@@ -9,7 +9,7 @@ from websockets.frames import Frame as WebsocketsFrame
 from websockets.frames import Opcode
 
 from fanbell.edge import frames
-from fanbell.edge.frames import Connect, Malformed, Marks, Ping, UnknownType, parse, wire
+from fanbell.edge.frames import Connect, Malformed, Marks, Ping, Token, UnknownType, parse, wire
 
 
 def said(**fields: object) -> str:
@@ -31,6 +31,14 @@ def test_a_connect_frame_is_understood() -> None:
     A client says who it is, and up to where it has heard.
     """
     assert parse(said(type="connect", user="ana", token="t", cursor="c")) == Connect("ana", "t", "c", None)
+    assert parse(said(type="connect", token="t")) == Connect(None, "t")
+
+
+def test_a_new_token_is_understood() -> None:
+    """
+    A client that goes on with a new token says it, with a ref if it wants to know what became of it.
+    """
+    assert parse(said(type="token", token="t", ref="1")) == Token("t", "1")
 
 
 def test_marks_and_pings_are_understood() -> None:
@@ -46,7 +54,10 @@ def test_marks_and_pings_are_understood() -> None:
     "text",
     [
         "", "no", "[]", '"connect"', "{}", '{"type":1}', '{"type":"ping","type":"ping"}', '{"type":"ping","ref":1}',
-        '{"type":"connect"}', '{"type":"connect","user":""}', '{"type":"connect","user":"\\u0000"}',
+        '{"type":"connect","user":7}', '{"type":"connect","user":""}',
+        '{"type":"token"}', '{"type":"token","token":""}', '{"type":"token","token":7}',
+        '{"type":"token","token":"%s"}' % ("x" * 8_193), '{"type":"token","token":"t","ref":7}',
+        '{"type":"connect","user":"\\u0000"}',
         '{"type":"connect","user":"\\ud800"}', '{"type":"connect","user":"ana","token":7}',
         '{"type":"read"}', '{"type":"read","ids":[]}', '{"type":"read","ids":"a"}', '{"type":"read","ids":[1]}',
         '{"type":"read","ids":["a"],"up_to":"c"}', '{"type":"read","ids":["a"],"cursors":[]}',

@@ -1,15 +1,19 @@
 """The demo page: what is served, and under which policy."""
 
 import re
+from typing import Final
+from urllib.parse import urljoin
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from fanbell.edge.client_files import client_files
 from fanbell.edge.page import FILES, mount_page, policy
 
 pytestmark = pytest.mark.anyio
 PAGE = "http://127.0.0.1:8787"
+SCRIPTS: Final = [path for path in FILES if path.endswith(".js")]
 
 
 @pytest.fixture
@@ -34,13 +38,17 @@ async def text(path: str) -> str:
 
 async def test_everything_the_page_names_is_served() -> None:
     """
-    The page and its parts come from here, and from nowhere else.
+    The page, its parts and what its scripts import come from here or are the client, and from nowhere else.
     """
     html = await text("/")
     named = set(re.findall(r'(?:src|href)="([^"#][^"]*)"', html))
+    for script in SCRIPTS:
+        found = re.findall(r'(?:from|import) "([^"]+)"', await text(script))
+        named |= {urljoin(script, name) for name in found}
 
-    assert named <= set(FILES)
-    assert all([(await ask(path)).status_code == 200 for path in named])
+    assert named <= set(FILES) | set(client_files())
+    assert set(SCRIPTS) <= named
+    assert all([(await ask(path)).status_code == 200 for path in named & set(FILES)])
     assert "://" not in re.sub(r'xmlns="[^"]*"', "", html)
 
 
@@ -87,19 +95,18 @@ async def test_the_page_keeps_to_its_policy() -> None:
     """
     Nothing in the page is inline, and what people wrote is never put in as markup.
     """
-    html, script = await text("/"), await text("/page/app.js")
-
-    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", html)
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", script
-    )
+    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", await text("/"))
+    for script in SCRIPTS:
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", await text(script)
+        )
 
 
 async def test_the_page_says_that_it_is_synthetic() -> None:
     """
     Nobody can take the town for real people.
     """
-    assert "Synthetic traffic" in await text("/")
+    assert "Synthetic town" in await text("/")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fanbell.edge.frames import Connect, Marks, Ping
+from fanbell.edge.frames import Connect, Marks, Ping, Token
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.session import (
     TABLE,
@@ -17,6 +17,7 @@ from fanbell.edge.session import (
     Opened,
     Output,
     Pong,
+    Renew,
     Send,
     Session,
 )
@@ -65,7 +66,7 @@ def test_anything_else_first_ends_it() -> None:
     """
     A stranger may say who it is, and nothing else.
     """
-    for first in (Ping(), Marks("read", ["a"])):
+    for first in (Ping(), Marks("read", ["a"]), Token("t")):
         one = session()
         assert one.step(first) == (Close("unknown_type"),)
         assert one.state == "closed"
@@ -144,13 +145,23 @@ def test_marks_and_pings_pass_once_admitted() -> None:
         assert one.step(Ping("1")) == (Pong("1"),)
 
 
+def test_a_new_token_may_come_once_one_has_counted() -> None:
+    """
+    A client may bring a new token while it is being opened and while it is live; the session goes on as it was.
+    """
+    for one in (opening(), live()):
+        state = one.state
+        assert one.step(Token("t", "1")) == (Renew(Token("t", "1")),)
+        assert one.state == state
+
+
 def test_nothing_goes_out_after_the_end() -> None:
     """
     A session that ended sends nothing, and ends once.
     """
     one = live()
     assert one.step(Ended("resume")) == (Close("resume"),)
-    for late in (frame(9), Ended("late"), Gone(), Ping(), Opened(9, [HELLO]), Connect("ana")):
+    for late in (frame(9), Ended("late"), Gone(), Ping(), Opened(9, [HELLO]), Connect("ana"), Token("t")):
         assert one.step(late) == ()
 
 
@@ -212,6 +223,11 @@ class Life(RuleBasedStateMachine):
     def pings(self) -> None:
         if self.session.state != "waiting":
             self.do(self.session.step(Ping()))
+
+    @rule()
+    def brings_a_token(self) -> None:
+        if self.session.state != "waiting":
+            self.do(self.session.step(Token("t")))
 
     @precondition(lambda self: self.session.state == "live" and self.seq > 20)
     @rule()

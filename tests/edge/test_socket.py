@@ -5,21 +5,24 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fanbell.edge import hub as hub_module
 from fanbell.edge import link as link_module
-from fanbell.edge import socket as socket_module
 from fanbell.edge import start as start_module
-from fanbell.edge.auth import Auth, make_token
+from fanbell.edge.auth import Auth, Caller, make_token
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.socket import Edge, sockets_allowed
+from fanbell.edge.jwks import Jwks
+from fanbell.edge.socket import SOCKETS_OVER, Edge, sockets_allowed
 from fanbell.infra.settings import Settings
 from fanbell.projections.store import StoreFailed
 from fanbell.schemas.records import Notice
@@ -66,10 +69,12 @@ class Client:
 class Server:
     """An edge over a backend whose notices the test writes."""
 
-    def __init__(self, backend: FakeNotices, secrets: tuple[str, ...] = (), **settings: Any) -> None:
+    def __init__(
+        self, backend: FakeNotices, secrets: tuple[str, ...] = (), keys: Jwks | None = None, **settings: Any
+    ) -> None:
         self.backend = backend
         self.settings = replace(Settings(), **settings)
-        self.auth = Auth(secrets)
+        self.auth = Auth(secrets, keys)
         self.edge = Edge(backend, inbox_of(backend), self.settings, self.auth)
 
     @property
@@ -585,14 +590,144 @@ async def test_tokens_open_the_own_inbox_only() -> None:
     assert codes == [None, 4403, None, 4401, 4401]
 
 
+def nearly_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that is good for a minute now has a moment left, any longer one is as it is."""
+    real = Caller.left_s
+    monkeypatch.setattr(Caller, "left_s", lambda self, now_s: max(0.01, real(self, now_s) - 100))
+
+
 async def test_a_session_ends_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A token's time is over for open sessions too; the client is asked to come back with a new one.
     """
-    monkeypatch.setattr(socket_module, "_left_s", lambda token: 0.01)
+    nearly_over(monkeypatch)
     token = make_token(SECRET, "ana", ["user"], 60)
     async with running(secrets=(SECRET,)) as server, server.as_user("ana", token=token) as client:
         assert await client.closed() == 4501
+
+
+async def test_a_new_token_keeps_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A token brought in place moves the session's end; one that does not count or reaches another inbox changes nothing.
+    """
+    first, later = make_token(SECRET, "ana", ["user"], 3_600), make_token(SECRET, "ana", ["user"], 60)
+    async with running(secrets=(SECRET,)) as server, server.as_user("ana", token=first) as client:
+        await client.hear("page")
+        answers = []
+        for token in (first, make_token(SECRET, "bob", ["user"], 60), "x.y.z"):
+            await client.say("token", token=token, ref=f"r{len(answers)}")
+            answers.append(await client.hear("accepted", "refused"))
+        await client.say("token", token=first)  # without a ref, without an answer
+        await client.say("ping")
+        await client.hear("pong")
+        nearly_over(monkeypatch)
+        await client.say("token", token=later)
+
+        assert await client.closed() == 4501
+    assert answers == [
+        {"type": "accepted", "ref": "r0"},
+        {"type": "refused", "reason": "forbidden", "ref": "r1"},
+        {"type": "refused", "reason": "unauthorized", "ref": "r2"},
+    ]
+
+
+async def test_a_token_may_come_in_the_handshake() -> None:
+    """
+    The Authorization header stands for the connect frame's token, which outranks it; the user is the token's.
+    """
+    mine, other = (make_token(SECRET, user, ["user"], 60) for user in ("ana", "bob"))
+    async with running(secrets=(SECRET,)) as server:
+        for header, fields, user in (
+            (f"Bearer {mine}", {}, "ana"),
+            (f"Bearer {mine}", {"user": "ana"}, "ana"),
+            (f"Bearer {mine}", {"token": other}, "bob"),
+            (None, {"token": other}, "bob"),
+        ):
+            headers = {"Authorization": header} if header else {}
+            async with server.open(additional_headers=headers) as client:
+                await client.say("connect", **fields)
+                assert (await client.hear("hello"))["user"] == user
+        for header, fields, code in (
+            (f"Bearer {mine}", {"user": "bob"}, 4403),
+            (f"Basic {mine}", {"user": "ana"}, 4401),
+            (f"Bearer {mine}", {"token": "x.y.z"}, 4401),
+        ):
+            async with server.open(additional_headers={"Authorization": header}) as client:
+                await client.say("connect", **fields)
+                assert await client.closed() == code
+
+
+async def test_the_edge_logs_no_tokens(capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    Whatever becomes of a token, in the handshake, in a frame or in what is no frame: it is not in the log, nor kept.
+    """
+    good, bad = make_token(SECRET, "ana", ["user"], 60), "eyJ.not.good"
+    with capture_logs() as lines:
+        async with running(secrets=(SECRET,)) as server:
+            async with server.open(additional_headers={"Authorization": f"Bearer {good}"}) as client:
+                await client.say("connect")
+                await client.hear("page")
+                await client.say("token", token=bad, ref="r")
+                await client.hear("refused")
+                (connection,) = server.edge._server.connections  # type: ignore[union-attr]
+                assert connection.request is not None
+                assert "Authorization" not in connection.request.headers
+            for frame in (
+                f'{{"type":"connect","token":"{good}"',
+                f'{{"type":"token","token":"{good}","ref":7}}',
+            ):
+                async with server.open() as client:
+                    await client.socket.send(frame)
+                    assert await client.closed() == 4400
+    said = str(lines) + "".join(capfd.readouterr())
+
+    assert lines
+    assert not [token for token in (good, bad) if token in said or token.rpartition(".")[2] in said]
+
+
+async def test_a_handshake_names_one_token() -> None:
+    """
+    Two Authorization headers are refused: which of them counts would be anybody's guess.
+    """
+    async with running(secrets=(SECRET,)) as server:
+        with pytest.raises(InvalidStatus) as refused:
+            async with server.open(
+                additional_headers=[("Authorization", "Bearer a"), ("Authorization", "Bearer b")]
+            ):
+                pass
+
+    assert refused.value.response.status_code == 400
+
+
+async def test_without_tokens_a_user_must_be_named() -> None:
+    """
+    Where no token says who it is, the connect frame does.
+    """
+    async with running() as server, server.open() as client:
+        await client.say("connect")
+        assert await client.closed() == 4400
+
+
+async def test_hello_says_whose_inbox_and_how_much_it_keeps() -> None:
+    """
+    A client learns whose inbox it is, and after how many rows an inbox ends.
+    """
+    async with running(inbox_keep=7) as server, server.as_user("ana") as client:
+        hello = await client.hear("hello")
+
+    assert (hello["user"], hello["keep"]) == ("ana", 7)
+
+
+async def test_keys_that_are_away_are_no_fault_of_the_token() -> None:
+    """
+    While nobody can say whether a token counts, its sender is asked to come back, and not told that it is bad.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    keys = Jwks(f"http://127.0.0.1:{port}/keys")
+    token = jwt.encode({"sub": "ana", "exp": 9_000_000_000}, ec.generate_private_key(ec.SECP256R1()), "ES256")
+    async with running(keys=keys) as server, server.as_user("ana", token=token) as client:
+        assert await client.closed() == 4513
 
 
 @pytest.mark.parametrize(
@@ -635,13 +770,104 @@ async def test_own_pages_get_in() -> None:
                 await client.hear("hello")
 
 
-async def test_strangers_have_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_strangers_have_little_time() -> None:
     """
     Who does not say who it is, is closed, and told so.
     """
-    monkeypatch.setattr(socket_module, "CONNECT_S", 0.05)
-    async with running() as server, server.open() as client:
+    async with running(connect_timeout_s=0.5) as server, server.open() as client:
         assert await client.closed() == 4508
+
+
+async def test_strangers_are_few() -> None:
+    """
+    Sockets that have not said who they are have a bound of their own; who has said it makes room.
+    """
+    async with running(strangers_max=1) as server, server.as_user("ana") as first:
+        await first.hear("hello")
+        async with server.open() as second, server.open() as third:
+            assert await third.closed() == 4503
+            await second.say("connect", user="bob")
+            await second.hear("hello")
+
+
+BEHIND = {"trusted_proxies": ("127.0.0.1",)}
+
+
+def seen_at(address: str) -> dict[str, Any]:
+    """As a proxy of ours says it of a client."""
+    return {"additional_headers": {"X-Forwarded-For": address}}
+
+
+async def test_sessions_of_one_address_are_bounded() -> None:
+    """
+    One address cannot take all sockets; others, and this machine, are not kept out by it, and who leaves makes room.
+    """
+    async with running(sessions_per_address=1, **BEHIND) as server:
+        async with server.open(**seen_at("192.0.2.1")) as first:
+            async with server.open(**seen_at("192.0.2.1")) as second:
+                assert await second.closed() == 4530
+            async with server.open(**seen_at("192.0.2.2")) as other, server.open(), server.open() as here:
+                for client in (first, other, here):
+                    await client.say("connect", user="ana")
+                    await client.hear("hello")
+        await until(lambda: server.edge._doors.addresses == 0)
+        async with server.open(**seen_at("192.0.2.1")) as again:
+            await again.say("connect", user="ana")
+            await again.hear("hello")
+
+
+async def test_an_address_connects_only_so_often() -> None:
+    """
+    Past its rate an address is refused in the handshake, and told when to try again; nobody else is.
+    """
+    async with running(connects_per_address=0.001, **BEHIND) as server:
+        async with server.open(**seen_at("192.0.2.1")):
+            pass
+        with pytest.raises(InvalidStatus) as refused:
+            async with server.open(**seen_at("192.0.2.1")):
+                pass
+        async with server.open(**seen_at("192.0.2.2")), server.open():
+            pass
+
+    assert refused.value.response.status_code == 429
+    assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 1_000
+
+
+async def test_a_client_sends_only_so_fast() -> None:
+    """
+    A client that sends more frames than hands could is closed, with a code that lets it come back.
+    """
+    async with running(frames_per_session=0.001, frames_burst=3) as server, server.as_user("ana") as client:
+        await client.hear("page")
+        for _ in range(2):
+            await client.say("ping")
+            await client.hear("pong")
+        await client.say("ping")
+
+        assert await client.closed() == 4529
+
+
+async def test_control_frames_count_too() -> None:
+    """
+    Pings of the WebSocket protocol cost work as well, and are bounded with the rest.
+    """
+    async with running(frames_per_session=0.001, frames_burst=5) as server, server.as_user("ana") as client:
+        await client.hear("page")
+        for _ in range(5):
+            await client.socket.ping()
+
+        assert await client.closed() == 4529
+
+
+async def test_a_client_sends_as_many_frames_as_it_likes_where_settings_say_so() -> None:
+    """
+    Without a limit of frames there is none.
+    """
+    async with running(frames_per_session=0, frames_burst=1) as server, server.as_user("ana") as client:
+        await client.hear("page")
+        for number in range(20):
+            await client.say("ping", ref=str(number))
+            await client.hear("pong")
 
 
 @pytest.mark.parametrize(
@@ -661,8 +887,8 @@ async def test_frames_too_large_end_the_session() -> None:
     """
     A client cannot make the server read without bound.
     """
-    async with running() as server, server.open() as client:
-        await client.socket.send(" " * 70_000)
+    async with running(client_frame_bytes=1_024) as server, server.open() as client:
+        await client.socket.send(" " * 1_100)
 
         assert await client.closed() == 1009
 
@@ -680,12 +906,33 @@ async def test_sockets_are_bounded() -> None:
         await first.hear("pong")
 
 
-async def test_devices_of_one_user_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_without_a_handshake_are_bounded() -> None:
+    """
+    Who connects and says nothing takes a file of ours too: past a bound such connections are dropped, and there is
+    room again once others go.
+    """
+
+    async def silent(server: Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", server.edge.port)
+
+    async with running(sockets_max=1) as server:
+        held = [await silent(server) for _ in range(1 + 2 * SOCKETS_OVER)]
+        one_more, writer = await silent(server)
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(one_more.read(), PATIENCE_S) == b""
+        writer.close()
+        for _, other in held:
+            other.close()
+        await until(lambda: len(server.edge._server.handler_tasks) == 0)  # type: ignore[union-attr]
+        async with server.as_user("ana") as client:
+            await client.hear("hello")
+
+
+async def test_devices_of_one_user_are_bounded() -> None:
     """
     One user cannot take all sockets.
     """
-    monkeypatch.setattr(socket_module, "SESSIONS_PER_USER_MAX", 1)
-    async with running() as server, server.as_user("ana") as first:
+    async with running(sessions_per_user=1) as server, server.as_user("ana") as first:
         await first.hear("hello")
         async with server.as_user("ana") as second:
             assert await second.closed() == 4429
@@ -782,6 +1029,40 @@ async def test_stopping_asks_clients_to_come_back() -> None:
 
         assert await client.closed() == 1001
         await stopping
+
+
+async def test_leaving_lets_nobody_in() -> None:
+    """
+    A server that is about to stop refuses handshakes, saying when to try again; sessions go on until it is their turn.
+    """
+    async with running() as server, server.as_user("ana") as first, server.as_user("ana") as second:
+        for client in (first, second):
+            await client.hear("page")
+        leaving = asyncio.ensure_future(server.edge.drain(3_600))
+        await until(lambda: server.edge.stats()["sockets"] == 1)
+        with pytest.raises(InvalidStatus) as refused:
+            async with server.open():
+                pass
+        codes = {client.socket.close_code for client in (first, second)}
+        leaving.cancel()  # a second signal: whoever is left goes at once
+        await server.edge.stop(2.0)
+        closed = [await client.closed() for client in (first, second)]
+
+    assert codes == {1001, None}
+    assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (503, "1")
+    assert closed == [1001, 1001]
+
+
+async def test_leaving_ends_by_itself() -> None:
+    """
+    Everybody is asked to go within the time, and then there is nothing left to wait for.
+    """
+    async with running() as server, server.as_user("ana") as first, server.as_user("bob") as second:
+        for client in (first, second):
+            await client.hear("page")
+        await server.edge.drain(0.01)
+
+        assert [await client.closed() for client in (first, second)] == [1001, 1001]
 
 
 async def test_closed_sessions_leave_nothing_behind() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.infra.cluster import Clustered
 from fanbell.infra.settings import Settings
 from fanbell.projections.projector import Projector
@@ -66,13 +68,23 @@ class MemoryTail:
     async def getmany(self) -> dict[int, list[Record]]:
         while True:
             appends, batches = self._log.appends, {}
-            for partition, offset in self._at.items():
-                if found := await self._log.read(self._topic, partition, offset, 100):
+            for partition, offset in list(self._at.items()):
+                found = await self._log.read(self._topic, partition, offset, 100)
+                if found and self._at.get(partition) == offset:  # removed, or moved, meanwhile
                     batches[partition] = found
                     self._at[partition] = found[-1].offset + 1
             if batches:
                 return batches
-            await self._log.growth(appends)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._log.growth(appends), 0.01
+                )  # as a broker: some may have been added
+
+    def add(self, partition: int, offset: int) -> None:
+        self._at[partition] = offset
+
+    def remove(self, partition: int) -> None:
+        self._at.pop(partition, None)
 
     async def close(self) -> None:
         pass
@@ -149,8 +161,8 @@ class MemoryCluster:
         self.workers = Workers(self.log, self.store)
         self.backends: list[Clustered] = []
 
-    async def another(self) -> Clustered:
-        backend = Clustered(Settings(inbox_keep=1_000), self.log, self.store)
+    async def another(self, **more: bool) -> Clustered:
+        backend = Clustered(Settings(inbox_keep=1_000), self.log, self.store, MemoryTickets(), **more)
         await backend.start()
         self.backends.append(backend)
         return backend

@@ -1,15 +1,17 @@
 """`fanbell doctor`: what it looks at, and what it makes of it."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fanbell.infra.cli import doctor
-from fanbell.infra.cli.doctor import Finding, folder, lock, open_files, python, secrets, sqlite
+from fanbell.infra.cli.doctor import Finding, certificate, folder, lock, open_files, python, secrets, sqlite
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.lock import FolderLock
 from fanbell.infra.settings import Settings
+from tests.edge.certificates import Pair, make
 from tests.infra.conftest import Run
 from tests.infra.fake_server import Server
 
@@ -67,6 +69,35 @@ def test_an_open_server_needs_a_secret() -> None:
     assert verdict(secrets(Settings(host="0.0.0.0"))) == "bad"
     assert verdict(secrets(Settings(token_secret="short"))) == "bad"
     assert verdict(secrets(Settings(host="0.0.0.0", token_secret="x" * 32))) == "ok"
+
+
+def test_a_provider_whose_tokens_are_for_anybody_is_pointed_out() -> None:
+    """
+    A provider makes tokens for other services too; that they count here is told, and what would change it.
+    """
+    provider = Settings(host="0.0.0.0", token_jwks_url="https://id.example/keys")
+
+    assert verdict(secrets(provider)) == "note"
+    assert verdict(secrets(replace(provider, token_audience=("inbox",)))) == "ok"
+    assert verdict(secrets(replace(provider, token_jwks_url="http://id.example/keys"))) == "bad"
+    assert verdict(secrets(Settings(trusted_proxies=("proxy.example",)))) == "bad"
+
+
+def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """
+    A pair that does not fit is found before a start refuses it; one that ends soon is pointed out.
+    """
+    pair = Pair(tmp_path)
+    settings = Settings(tls_certfile=str(pair.certfile), tls_keyfile=str(pair.keyfile))
+
+    assert verdict(certificate(Settings())) == "ok"
+    assert verdict(certificate(settings)) == "bad"
+    pair.write("one")
+    assert verdict(certificate(settings)) == "note"  # it is good for a day
+    pair.put(*make("long", days=90))
+    assert verdict(certificate(settings)) == "ok"
+    pair.keyfile.write_bytes(make("other")[1])
+    assert verdict(certificate(settings)) == "bad"
 
 
 def test_a_folder_that_can_be_made_is_not_made(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`infra/cluster.py`: what the API and the edge work with in a cluster, over a log and a store in memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
@@ -10,14 +11,17 @@ import pytest
 from fanbell.edge import hub as hub_module
 from fanbell.edge.backend import Conflict, Trace, Unavailable
 from fanbell.edge.hub import Hub
+from fanbell.edge.presence import RESTATED_MS, Here
+from fanbell.edge.tickets import MemoryTickets
 from fanbell.infra import cluster as module
+from fanbell.infra import heard_presence
 from fanbell.infra.cluster import Clustered, Discontinued
 from fanbell.infra.settings import Settings
 from fanbell.projections.inbox import Inbox
 from fanbell.schemas.codec import encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Change, Notice, Told
-from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, ROUTED
+from fanbell.schemas.records import Activity, Change, Notice, Presence, Present, Told
+from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, PRESENCE, ROUTED
 from fanbell.streams.core.kinds import BadRules, default_source
 from fanbell.streams.log import Entry
 from tests.infra.memory_cluster import PARTITIONS, MemoryCluster
@@ -38,6 +42,7 @@ async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryCluste
     monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
     monkeypatch.setattr(module, "ASK_DONE_EVERY_S", 0.01)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
+    monkeypatch.setattr(heard_presence, "RETRY_S", 0.01)
     async with MemoryCluster() as made:
         yield made
 
@@ -214,7 +219,7 @@ async def test_what_is_done_with_is_shown_only_once_it_is_heard(
     cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That the workers are done with a change is not enough where this process does not hear what came of it yet."""
-    deaf = Clustered(Settings(), cluster.log, cluster.store)
+    deaf = Clustered(Settings(), cluster.log, cluster.store, MemoryTickets())
     monkeypatch.setattr(deaf, "_hear", lambda *_: None)
     await deaf.start()
     cluster.backends.append(deaf)
@@ -279,7 +284,7 @@ async def test_far_behind_is_not_ready_and_says_where(
     await cluster.workers.fold()
     await until(lambda: cluster.backend.ready() == (True, ""))
     settings = Settings(inbox_keep=1_000, ready_lag_max=1)
-    late = Clustered(settings, cluster.log, cluster.store)
+    late = Clustered(settings, cluster.log, cluster.store, MemoryTickets())
     monkeypatch.setattr(late, "_hear", lambda *_: None)  # what comes is read, and not taken
     await late.start()
     try:
@@ -379,7 +384,7 @@ async def test_what_a_registry_did_not_know_is_retried_where_it_stood(cluster: M
 
 async def test_a_backlog_past_its_bound_is_said(cluster: MemoryCluster) -> None:
     """Publishers are asked to come back while the stages are too far behind."""
-    backend = Clustered(Settings(backlog_max=3), cluster.log, cluster.store)
+    backend = Clustered(Settings(backlog_max=3), cluster.log, cluster.store, MemoryTickets())
     await backend.start()
     cluster.backends.append(backend)
     await backend.publish([post(f"a{i}") for i in range(10)])
@@ -453,3 +458,65 @@ async def test_changes_go_to_routed_alone(cluster: MemoryCluster) -> None:
     gained = [await cluster.log.end(ROUTED, p) - before[p] for p in range(PARTITIONS)]
     assert min(gained) >= 1
     assert 4 <= sum(gained) <= 8
+
+
+async def test_who_is_connected_to_one_process_is_known_to_another(cluster: MemoryCluster) -> None:
+    """What an edge says is heard by a process that runs, and by one that starts later; one that need not know, does
+    not read it."""
+    here = Present("ana", 2, 1, 60_000)
+    now_ms = time.time_ns() // 1_000_000
+    said = [Presence("e1", 1, 1, now_ms, 45_000, [here], []), Presence("e1", 1, 2, now_ms, 45_000, [], [])]
+    partition = partition_of("ana", PARTITIONS)
+    await cluster.log.append(
+        PRESENCE, partition, [Entry(b"rubbish", now_ms), Entry(encode(post("a1")), now_ms)]
+    )
+    await cluster.backend.say_presence(partition, said)
+    await until(lambda: cluster.backend.presence("ana") == Here(2, 1, 60_000))
+
+    late = await cluster.another()
+
+    assert late.presence("ana") == Here(2, 1, 60_000)
+    assert late.presence("ben") is None
+    stats: Any = late.stats()["presence"]
+    assert (stats["users"], stats["edges"], stats["strange"]) == (1, 1, 2)
+    deaf = Clustered(Settings(), cluster.log, cluster.store, hears_presence=False)
+    assert "presence" not in deaf.stats()
+    with pytest.raises(Unavailable, match="ask an API"):
+        deaf.presence("ana")
+
+
+async def test_presence_of_long_ago_is_not_read(cluster: MemoryCluster) -> None:
+    """A process that starts reads back so far that everybody was stated meanwhile, and no further."""
+    now_ms = time.time_ns() // 1_000_000
+    partition = partition_of("ana", PARTITIONS)
+    for number, ago_ms in enumerate((3_600_000, 2 * RESTATED_MS - 1_000, 0), 1):
+        record = Presence("e1", 1, number, now_ms - ago_ms, 45_000, [], [])
+        await cluster.log.append(PRESENCE, partition, [Entry(encode(record), now_ms - ago_ms)])
+    await until(lambda: cluster.backend.presence("ana") is None)
+
+    late = await cluster.another()
+
+    stats: Any = late.stats()["presence"]
+    assert (stats["edges"], stats["holes"]) == (
+        1,
+        1,
+    )  # of three records two were read, the second after a lease
+
+
+async def test_while_the_log_is_away_presence_is_what_was_heard(cluster: MemoryCluster) -> None:
+    """An edge hears that it could not speak; and what is said once the log is back arrives."""
+    now_ms = time.time_ns() // 1_000_000
+    first = Presence("e1", 1, 1, now_ms, 45_000, [Present("ana", 1, 1, 0)], [])
+    partition = partition_of("ana", PARTITIONS)
+    await cluster.backend.say_presence(partition, [first])
+    await until(lambda: cluster.backend.presence("ana") is not None)
+    cluster.log.away = True
+    gone = Presence("e1", 1, 2, now_ms, 45_000, [], ["ana"])
+    with pytest.raises(Unavailable, match="away"):
+        await cluster.backend.say_presence(partition, [gone])
+    assert cluster.backend.presence("ana") is not None
+
+    cluster.log.away = False
+    await cluster.backend.say_presence(partition, [gone])
+
+    await until(lambda: cluster.backend.presence("ana") is None)

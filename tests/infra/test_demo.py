@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from fanbell.infra import demo
+from fanbell.infra.demo_kinds import demo_source
 from fanbell.infra.town import Town
+from fanbell.streams.core.kinds import default_source, parse_rules
 
 pytestmark = pytest.mark.anyio
 
@@ -24,13 +26,16 @@ class Taker:
         self.statuses = list(statuses)
         self.activities: list[str] = []
         self.named = 0
+        self.rules = default_source()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         status = self.statuses.pop(0) if self.statuses else 202
         if status == 202 and request.method == "POST":
             self.activities += [one["id"] for one in json.loads(request.content)]
-        self.named += request.method == "PUT"
-        return httpx.Response(status, headers={"retry-after": "0"}, json={})
+        if status == 202 and request.url.path == "/v1/kinds" and request.method == "PUT":
+            self.rules = json.loads(request.content)["source"]
+        self.named += request.method == "PUT" and request.url.path.startswith("/v1/users/")
+        return httpx.Response(status, headers={"retry-after": "0"}, json={"source": self.rules})
 
 
 @pytest.fixture
@@ -58,6 +63,33 @@ async def test_it_sets_the_town_up_and_lets_it_live(taker: Taker) -> None:
     assert happened >= 50
     assert taker.named >= 30
     assert len(set(taker.activities)) == len(taker.activities) >= len(town.follows) + 50
+
+
+async def test_a_quiet_town_is_set_up_and_no_more(taker: Taker) -> None:
+    """
+    At no moments a second, everybody is there and follows whom they follow, and nothing happens after that.
+    """
+    town = Town(1, "r", people=30)
+
+    assert await demo.play("http://town", 1, 0, town=town) == 0
+    assert taker.named >= 30
+    assert len(taker.activities) >= len(town.follows)
+
+
+async def test_the_town_speaks_one_language_more(taker: Taker) -> None:
+    """
+    The rules that ship are put in force with texts in Arabic beside the others; rules of somebody's own are left alone.
+    """
+    await demo.play("http://town", 1, 0, town=Town(1, "r", people=12))
+    rules = parse_rules(taker.rules, 1)
+    shipped = parse_rules(default_source(), 1)
+
+    assert taker.rules == demo_source()
+    assert set(rules.kinds) == set(shipped.kinds)
+    assert all("ar" in kind.text for kind in rules.kinds.values() if kind.text)
+    taker.rules = "[kinds]"
+    await demo.play("http://town", 1, 0, town=Town(1, "s", people=12))
+    assert taker.rules == "[kinds]"
 
 
 async def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,11 +67,26 @@ def test_a_bad_variable_ends_with_2(
         (["up"], "short", "at least 32 bytes"),
         (["up", "--host", "0.0.0.0"], "", "loopback only"),
         (["up", "--port", "70000"], "", "port must lie between"),
+        (["up", "--token-jwks-url", "http://id.example/keys"], "", "must be https"),
+        (["up", "--trusted-proxies", "proxy.example"], "", "neither an address nor a network"),
+        (["up", "--tls-certfile", "there-is-none.pem"], "", "cannot be read"),
+        (["up", "--tls-keyfile", "tls.key"], "", "tls_certfile"),
         (["demo"], "0123456789abcdef0123456789abcdef", "leave the token secret out"),
         (["demo", "--host", "0.0.0.0"], "", "loopback only"),
         (["token", "ana"], "short", "at least 32 bytes"),
     ],
-    ids=["secret", "host", "port", "demo's secret", "demo's host", "token's secret"],
+    ids=[
+        "secret",
+        "host",
+        "port",
+        "keys",
+        "proxies",
+        "certificate",
+        "key alone",
+        "demo's secret",
+        "demo's host",
+        "token's secret",
+    ],
 )
 def test_what_must_not_start_so_ends_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[str], secret: str, said: str

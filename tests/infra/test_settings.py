@@ -162,6 +162,24 @@ def test_secrets_in_force_come_current_first() -> None:
     assert load({"token_secret": "new", "token_secret_previous": "old"}, {}).secrets == ("new", "old")
 
 
+def test_a_key_without_its_certificate_is_refused() -> None:
+    """
+    Half of a pair would silently be no TLS.
+    """
+    with pytest.raises(BadSetting, match="tls_certfile"):
+        load({}, {"FANBELL_TLS_KEYFILE": "tls.key"})
+    assert load({}, {"FANBELL_TLS_CERTFILE": "both.pem"}).tls_certfile == "both.pem"
+
+
+@pytest.mark.parametrize("name", ["token_secret", "token_jwks_url"])
+def test_tokens_are_on_with_a_secret_or_a_provider(name: str) -> None:
+    """
+    Either of them is enough for tokens to be needed.
+    """
+    assert not Settings().needs_tokens
+    assert load({name: "https://id.example/keys"}, {}).needs_tokens
+
+
 def test_every_setting_is_described() -> None:
     """
     Each setting is listed with its variable, its default and its meaning.

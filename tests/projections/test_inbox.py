@@ -193,7 +193,7 @@ def test_item_of_what_is_told() -> None:
         for told in live:
             await town.tell(told)
             (item, *_) = (await town.inbox.answer("ben", Query(), "en"))["items"]
-            assert town.inbox.item_of(told, {}, "en") == item
+            assert json.loads(town.inbox.item_of(told, {}, "en")) == item
         assert Inbox.actors_of(live[1]) == ("cem", "ana")
         assert Inbox.actors_of(mark(3, "ben", "read")) == ()
 

@@ -330,3 +330,31 @@ def test_nobody_writes_through_it() -> None:
     """
     with pytest.raises(NotImplementedError):
         run(Live(MemoryStore(), 1, 200, None).apply({}, {}))
+
+
+def test_what_is_forgotten_while_it_is_let_go_of_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A partition that is not heard any more is held no longer, also where the store had just caught up with it; heard
+    anew, it goes on where it is said to stand.
+    """
+    monkeypatch.setattr(module, "LET_GO_BYTES", 0)
+
+    async def story() -> None:
+        live = Live(MemoryStore(), 2, 60, None)
+        live.hear(0, placed([notice(seq, ["ana"]) for seq in range(1, 9)]))
+        live.hear(1, placed([notice(1, ["ben"])]))
+        catching_up = asyncio.create_task(live.projected({0: 8}))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        held = live.held_bytes
+        live.forget(0)
+        rest = live.held_bytes
+        await catching_up
+        live.forget(1)
+
+        assert held > rest > live.held_bytes == 0
+        live.stand_at(0, 8, 8)
+        assert live.hear(0, placed([notice(9, ["ana"])]))
+        assert live.held()[0] == 1
+
+    run(story())

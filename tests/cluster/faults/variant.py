@@ -87,7 +87,11 @@ def hands_over_badly() -> None:
     random, take = Random(2), Partitions.take
     last: dict[tuple[str, int], Batch] = {}
 
-    def bad(self: Any, batch: Batch) -> None:
+    def bad(self: Any, fetched: Iterable[Batch]) -> None:
+        for batch in fetched:
+            hand_over(self, batch)
+
+    def hand_over(self: Any, batch: Batch) -> None:
         before = last.get((batch.topic, batch.partition))
         last[batch.topic, batch.partition] = batch
         chance = random.random()
@@ -98,13 +102,13 @@ def hands_over_badly() -> None:
             struck("record skipped")
             middle = len(batch.records) // 2
             batch = Batch(batch.topic, batch.partition, batch.records[:middle] + batch.records[middle + 1 :])
-        take(self, batch)
+        take(self, [batch])
         if chance > 0.9:
             struck("batch twice")
-            take(self, batch)
+            take(self, [batch])
         if chance > 0.95 and before is not None:
             struck("old batch again")
-            take(self, before)
+            take(self, [before])
 
     Partitions.take = bad  # type: ignore[method-assign]
 

@@ -9,6 +9,7 @@ import pytest
 
 from fanbell.edge.auth import Auth, make_token
 from fanbell.edge.http import create_app
+from fanbell.edge.jwks import Jwks
 from fanbell.infra.settings import Settings
 from tests.edge.fake_backend import FakeBackend, FakeInbox
 
@@ -22,11 +23,19 @@ class Server:
     settings: Settings = field(default_factory=Settings)
     secrets: tuple[str, ...] = ()
     client: tuple[str, int] = ("127.0.0.1", 50_000)
+    keys: Jwks | None = None
+    leaving: bool = False
 
     def __post_init__(self) -> None:
         self.backend = FakeBackend()
         self.inbox = FakeInbox()
-        self.app = create_app(self.backend, self.inbox, self.settings, Auth(self.secrets))
+        self.app = create_app(
+            self.backend,
+            self.inbox,
+            self.settings,
+            Auth(self.secrets, self.keys),
+            leaving=lambda: self.leaving,
+        )
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         return asyncio.run(self._ask(method, path, **more))

@@ -1,6 +1,8 @@
 import pytest
 
+from fanbell.edge.jwks import Jwks
 from tests.edge.http.conftest import SECRET, Server, activity, bearer
+from tests.edge.identity_provider import SigningKey, provider
 
 COUNTS = "/v1/users/ana/counts"
 
@@ -191,6 +193,55 @@ def test_loopback_has_no_limit_per_address(server: Server) -> None:
 
     assert [limited.get(COUNTS).status_code for _ in range(3)] == [200] * 3
     assert "ratelimit-limit" not in limited.get(COUNTS).headers
+
+
+def test_behind_a_proxy_of_ours_the_client_is_limited() -> None:
+    """
+    A proxy that settings name speaks for many: each of its clients has a limit of its own, whatever they claim.
+    """
+    behind = Server(client=("10.0.0.1", 1)).with_settings(
+        rate_limit_per_address=0.2, trusted_proxies=("10.0.0.0/8",)
+    )
+
+    def status(forwarded: str) -> int:
+        return behind.get(COUNTS, headers={"x-forwarded-for": forwarded}).status_code
+
+    assert [status("192.0.2.1"), status("192.0.2.2"), status("10.9.9.9, 192.0.2.1")] == [200, 200, 429]
+    direct = Server(client=("198.51.100.1", 1)).with_settings(
+        rate_limit_per_address=0.2, trusted_proxies=("10.0.0.0/8",)
+    )
+    claims = [{"x-forwarded-for": f"192.0.2.{number}"} for number in range(2)]
+    assert [direct.get(COUNTS, headers=claim).status_code for claim in claims] == [200, 429]
+
+
+def test_tokens_that_cannot_be_checked_are_not_called_bad() -> None:
+    """
+    While the provider's keys cannot be fetched, callers are asked to try again; what needs no token is answered.
+    """
+    key = SigningKey("k1")
+    with provider(key) as there:
+        server = Server(keys=Jwks(there.url))
+        there.status = 500
+        answer = server.get(COUNTS, headers={"authorization": f"Bearer {key.token()}"})
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "fanbell:unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert server.get("/healthz").status_code == 200
+    assert server.get(COUNTS).status_code == 401
+
+
+def test_a_providers_token_opens_the_own_inbox() -> None:
+    """
+    With a provider's keys alone, calls need a token of it, which reaches its subject's own.
+    """
+    key = SigningKey("k1")
+    with provider(key) as there:
+        server = Server(keys=Jwks(there.url))
+        headers = {"authorization": f"Bearer {key.token()}"}
+        own, other = server.get(COUNTS, headers=headers), server.get("/v1/users/ben/counts", headers=headers)
+
+    assert (own.status_code, other.status_code) == (200, 403)
+    assert server.app.api.token_required
 
 
 def test_head_is_get_without_a_body(server: Server) -> None:

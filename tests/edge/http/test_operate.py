@@ -16,6 +16,10 @@ def test_health_and_readiness(server: Server) -> None:
     server.backend.is_ready = (False, "replaying")
     answer = server.get("/readyz")
     assert (answer.status_code, answer.json()["why"]) == (503, "replaying")
+    server.backend.is_ready, server.leaving = (True, ""), True
+    answer = server.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "elsewhere" in answer.json()["why"]
 
 
 def test_edge_is_at_its_port_of_the_host_that_was_asked_unless_told_otherwise(server: Server) -> None:
@@ -28,6 +32,8 @@ def test_edge_is_at_its_port_of_the_host_that_was_asked_unless_told_otherwise(se
         (server.with_settings(edge_port=9).get("/v1/edge", headers={"host": "localhost:8787"}).json()["url"])
         == "ws://localhost:9/"
     )
+    by_tls = server.with_settings(edge_port=9, tls_certfile="tls.crt")
+    assert by_tls.get("/v1/edge").json()["url"] == "wss://127.0.0.1:9/"
     told = server.with_settings(edge_url="wss://bell.example/live")
     assert told.get("/v1/edge").json()["url"] == "wss://bell.example/live"
 

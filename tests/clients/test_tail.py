@@ -5,8 +5,8 @@ from contextlib import aclosing
 
 import pytest
 
+from fanbell.clients.tail import Refused, tail
 from fanbell.edge.auth import make_token
-from fanbell.edge.tail import Refused, tail
 from tests.edge.fake_notices import FakeNotices
 from tests.edge.test_socket import PATIENCE_S, SECRET, Server, running
 
