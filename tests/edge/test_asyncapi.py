@@ -173,7 +173,7 @@ def test_what_the_description_allows_is_taken_and_nothing_else(name: str) -> Non
     """
     taken = refused = 0
 
-    @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+    @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
     @given(client_frames(name))
     def holds(said: dict[str, Any]) -> None:
         nonlocal taken, refused
