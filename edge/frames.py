@@ -143,9 +143,8 @@ def framed(message: Mapping[str, Any], seq: int = -1, key: str = UNKEYED, of_row
 
 def notification(item: Mapping[str, Any] | bytes, id_: str, cursor: str, seq: int) -> Frame:
     """A row that is new, or has grown and moved to the front: its whole state, which may be JSON already."""
-    text = item if isinstance(item, bytes) else _encode(item)
-    payload = b'{"type":"notification","item":%s,"cursor":"%s"}' % (text, cursor.encode())
-    return Frame(seq, "n:" + id_, True, wire(payload))
+    said = msgspec.Raw(item) if isinstance(item, bytes) else item
+    return framed({"type": "notification", "item": said, "cursor": cursor}, seq, f"n:{id_}", True)
 
 
 def retract(id_: str, cursor: str, seq: int) -> Frame:

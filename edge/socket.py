@@ -232,6 +232,8 @@ class Edge:
                     return await connection.wait_closed()
                 for output in rest:
                     await self._do(link, output)
+                    if isinstance(output, Admit):
+                        connection.forget_handshake()
         except ConnectionClosed:
             pass  # without a closing handshake: the client's machine is gone
         return None
