@@ -16,6 +16,8 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import ServerConnection
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 from websockets.protocol import Event, State
 
 from fanbell.edge import frames
@@ -34,6 +36,7 @@ COUNTS_EVERY_MS: Final = 100  # counters of one session, at most so often; the l
 SLOTS: Final = 10  # the sessions' turns are spread over that time, so that a thousand never come at once
 SEND_BUFFER_BYTES: Final = 128 * 1024  # in the kernel; it would grow to 4 MB for a client that does not read
 WRITE_BUFFER_BYTES: Final = 32 * 1024  # in the transport; past it frames wait in the mailbox
+FORGOTTEN: Final = Request("/", Headers())
 TIMER_MAX_S: Final = 86_400.0  # a session that lives longer than a day may as well start anew
 
 
@@ -128,7 +131,10 @@ class Connection(ServerConnection):
 
     def forget_handshake(self) -> None:
         """Let go of the headers of both sides, once what they say has been looked at: 2 KB of each idle socket."""
-        self.request = self.response = None
+        self.request, self.response = (
+            FORGOTTEN,
+            None,
+        )  # by having a request, `websockets` knows that it is done
 
     def resume_writing(self) -> None:
         super().resume_writing()
