@@ -18,7 +18,6 @@ TYPES: Final = {
     ".js": b"text/javascript; charset=utf-8",
     ".ts": b"text/plain; charset=utf-8",
 }
-FRESH_S: Final = 300  # an update reaches everybody within minutes, and nobody asks at each page
 PREFIX: Final = "/client/"
 _UNREAD: Final = re.compile(r"""^ +| +// [^"'`\n]*$""", re.MULTILINE)
 
@@ -66,7 +65,7 @@ def mount_client(app: ASGIApp) -> ASGIApp:
         asked = dict(scope["headers"])
         headers = [
             (b"etag", file.etag),
-            (b"cache-control", b"public, max-age=%d" % FRESH_S),
+            (b"cache-control", b"no-cache"),  # asked for by tag each time: scripts of two versions never meet
             (b"vary", b"accept-encoding"),
             (b"access-control-allow-origin", b"*"),
             (b"cross-origin-resource-policy", b"cross-origin"),

@@ -1,5 +1,9 @@
 // <fanbell-inbox user token url locale filter theme>: a person's inbox, live. What people wrote is put in as text only.
 import { FanbellInbox } from "./fanbell.js";
+import "./close_codes.js"; // these too are asked for at once, not one after the other as each is met
+import "./line.js";
+import "./store.js";
+import "./tabs.js";
 
 const TICK_MS = 30_000; // relative times, while they are seen
 const TOAST_MS = 5_000;
@@ -405,4 +409,4 @@ function bones(label, count) {
 }
 
 customElements.get("fanbell-inbox") || customElements.define("fanbell-inbox", Inbox);
-export { FanbellInbox };
+export { ENGLISH, FanbellInbox };

@@ -4,6 +4,7 @@ import { CLOSE_CODES, WAIT_MS_MAX } from "./close_codes.js";
 const STEADY_MS = 5_000; // a connection that lived so long was none of the failures in a row
 const UNOPENED_MAX = 2; // WebSockets in a row that never said hello, before the stream is tried
 const EARLY_MS = 30_000; // before its end a token is replaced
+const TOKEN_MS = 15_000; // until one must have come
 const EARLIEST_MS = 10_000; // a wrong clock takes every token for an old one
 const TIMER_MS_MAX = 86_400_000; // beyond 24 days timers would fire at once
 
@@ -90,10 +91,16 @@ export class Line {
     if (refused !== undefined && refused === options.token) this.#stale = true;
     const good = options.token && !this.#stale && endOf(options.token) > Date.now();
     if (good || !options.getToken) return options.token;
-    this.#asked ??= Promise.resolve(options.getToken()).finally(() => { this.#asked = null; }); // one for all who ask
+    this.#asked ??= this.#ask().finally(() => { this.#asked = null; }); // one for all who ask
     options.token = await this.#asked;
     this.#stale = false;
     return options.token;
+  }
+
+  async #ask() {
+    let timer;
+    const late = new Promise((_, reject) => { timer = setTimeout(reject, TOKEN_MS, new Error("no token came")); });
+    return Promise.race([this.#on.options.getToken(), late]).finally(() => clearTimeout(timer));
   }
 
   #leave() {
@@ -111,6 +118,7 @@ export class Line {
     const { transport, WebSocket } = options;
     this.#byStream = transport === "sse" || !WebSocket || (transport === "auto" && this.#unopened >= UNOPENED_MAX);
     status(this.#failures > 1 || globalThis.navigator?.onLine === false ? "offline" : "connecting");
+    let tried = false;
     const mine = (then) => (...given) => { if (turn === this.#turn) then(...given); };
     try {
       const token = await this.token();
@@ -118,11 +126,12 @@ export class Line {
       const openStream = this.#byStream && (await import("./stream.js")).openStream;
       if (turn !== this.#turn) return;
       const told = { url, token, heard: mine((frame) => this.#heard(frame)), closed: mine((code, reason) => this.#lost(code, reason)) };
+      tried = true;
       this.#link = this.#byStream
         ? openStream({ ...told, post, fetch: options.fetch })
         : openSocket({ ...told, WebSocket, first: { ...first(), token } });
     } catch (error) {
-      mine(() => { this.#on.failed(error); this.#lost(1006, error.message, false); })();
+      mine(() => { this.#on.failed(error); this.#lost(1006, error.message, tried || error.status === 404); })(); // 404: this API knows of no edge
     }
   }
 

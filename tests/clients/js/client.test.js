@@ -137,6 +137,15 @@ test("before a token ends, a new one is told in place", async () => {
   assert.equal(inbox.getSnapshot().status, "live");
 });
 
+test("a token that does not come is not waited for for ever", async () => {
+  const inbox = opened({ getToken: () => new Promise(() => {}) });
+  const errors = [];
+  inbox.on("error", ({ message }) => errors.push(message));
+  await settled();
+  await wait(15_000);
+  assert.deepEqual(errors, ["no token came"]);
+});
+
 test("a token that is set is told in place where the edge takes it, and else by coming back", async () => {
   const inbox = await live({ token: "old" });
   inbox.setToken("new");
@@ -377,6 +386,19 @@ test("by HTTP too, a mark is taken back if it is refused, and sent again if nobo
   streams[1].enqueue(bytes(hello({ recovered: true, cursor: "c-page" })));
   await archived;
   assert.equal(inbox.getSnapshot().items.length, 1);
+});
+
+test("where no WebSocket can be made, or no edge is known, the stream is read", async () => {
+  const locked = class { constructor() { throw new Error("insecure"); } };
+  for (const more of [{ WebSocket: locked }, { url: "http://api.test/without-edge" }, { WebSocket: null }]) {
+    const before = edge.asked.length;
+    opened(more);
+    for (const ms of [0, 200, 400]) {
+      await wait(ms);
+      await settled();
+    }
+    await until(() => edge.asked.slice(before).some(({ path }) => path.includes("/stream")));
+  }
 });
 
 test("a stream that refuses the token is taken at its word", async () => {
