@@ -11,7 +11,7 @@ LOCALE: Final = "ar"
 """Written from right to left, so that the page can show that too."""
 PEOPLE: Final = '["{0}", "{0} و{1}", "{0} و{n} آخرون"]'
 TEXTS: Final = {
-    "follow": "{{ people }} يتابعك الآن",
+    "follow": "بدأ {{ people }} بمتابعتك",
     "post": "نشر {{ people }}{% if data.title %}: {{ data.title }}{% endif %}",
     "comment": "علّق {{ people }}{% if reason == 'comment' %} على منشورك{% elif reason == 'mention' %} وذكرك{% else %} "
     "في نقاش تشارك فيه{% endif %}",

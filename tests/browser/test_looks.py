@@ -117,6 +117,8 @@ def test_from_right_to_left(open_page: Open, demo: DemoServer, shot: Shot) -> No
     expect(row).to_contain_text("أرسل إليك")
     expect(page.laptop.element.get_by_role("tab").first).to_have_text("الكل")
     assert is_mirrored(page)
+    for part in (".quote", "[part=text]"):  # what is written in Latin letters stands with the rest
+        expect(row.locator(part)).to_have_css("text-align", "right")
 
     page.page.get_by_role("combobox", name="Direction").select_option("ltr")
     assert not is_mirrored(page)
