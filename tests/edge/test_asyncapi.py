@@ -191,7 +191,7 @@ def test_what_the_description_allows_is_taken_and_nothing_else(name: str) -> Non
                     assert getattr(value, field) == said[field]
 
     holds()
-    assert min(taken, refused) > 10
+    assert min(taken, refused) > 0
 
 
 @given(st.text(max_size=12))

@@ -45,7 +45,7 @@ class Town:
         inbox = Inbox(self.backend.store, lambda: self.backend.rules, clock=lambda: self.now_ms)
         inbox._cursor_of = lambda seq: self.hub.cursor(seq)
         self.backend.listen(inbox.told)
-        self.hub = Hub(self.backend, inbox, keep, keep_age_ms, lambda: self.now_ms)
+        self.hub = Hub(self.backend, inbox, keep, keep_age_ms, clock=lambda: self.now_ms)
 
     async def device(self) -> Client:
         client = Client(self.hub)

@@ -48,6 +48,7 @@ class Scripted:
     """One partition. `append`, then `project` and `tell`, in as many steps as wanted."""
 
     partitions = 1
+    on_demand = False
 
     def __init__(self, epoch: str, keep: int, chance: Random, cluster: bool) -> None:
         self.epoch = epoch
@@ -100,6 +101,12 @@ class Scripted:
     async def catch_up(self) -> None:
         await self.project(len(self.log))
         self.tell(len(self.log))
+
+    async def follow(self, partition: int) -> None:
+        """Everything is heard of anyway."""
+
+    def unfollow(self, partition: int) -> None:
+        """Nothing to do."""
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)

@@ -11,7 +11,7 @@ from fanbell.edge import start as start_module
 from fanbell.edge.cursor import ForeignCursor, decode_cursor
 from fanbell.edge.feed import Feed, Partition
 from fanbell.edge.leaving import Leaver
-from fanbell.edge.mailbox import Frame, Mailbox
+from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Entry, Ring
 from fanbell.edge.session import TABLE, Opened, Session
 from fanbell.edge.tally import Tally
@@ -82,7 +82,7 @@ def frames_are_not_held_while_the_inbox_is_read() -> list[Patch]:
 
 @mutant
 def what_the_start_covers_is_told_again() -> list[Patch]:
-    return [(Session, "_is_news", lambda self, frame: True)]
+    return [(Session, "is_news", lambda self, frame: True)]
 
 
 @mutant
@@ -93,20 +93,6 @@ def nobody_is_told_what_has_expired() -> list[Patch]:
 @mutant
 def a_mark_brings_expired_rows_back() -> list[Patch]:
     return [(hub_module, "shown", lambda rows, now_ms: list(rows))]
-
-
-@mutant
-def a_newer_frame_takes_the_place_of_the_older() -> list[Patch]:
-    put = Mailbox.put
-
-    def in_place(self: Mailbox, frame: Frame) -> bool:
-        place = self._places.get(frame.key) if frame.key else None
-        if place is None:
-            return put(self, frame)
-        self._frames[place] = frame
-        return True
-
-    return [(Mailbox, "put", in_place)]
 
 
 @mutant

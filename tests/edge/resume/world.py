@@ -74,7 +74,7 @@ class World:
             lambda: self.loop.now_ms,
         )
         backend.listen(inbox.told)
-        self.hub = Hub(backend, inbox, self.keep, None, lambda: self.loop.now_ms)  # type: ignore[arg-type]
+        self.hub = Hub(backend, inbox, self.keep, None, clock=lambda: self.loop.now_ms)  # type: ignore[arg-type]
         for partition in self.hub.partitions:
             partition.ring = Ring(self.ring)
         await self.hub.open()
