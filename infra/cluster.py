@@ -229,6 +229,8 @@ class Clustered:
     async def _hear_all(self, partition: int, records: Sequence[Record], among: Container[int]) -> None:
         """`_hear` of them in slices: an answer has 16 MiB, which at once would hold up everybody for a second. Stops
         when the partition is none of `among` any more."""
+        if partition not in among:  # let go of while others were heard that the same answer held
+            return
         some: list[Record] = []
         size = 0
         for record in records:
@@ -238,8 +240,8 @@ class Clustered:
                 self._hear(partition, some)
                 some, size = [], 0
                 await asyncio.sleep(0)
-            if partition not in among:
-                return
+                if partition not in among:
+                    return
         self._hear(partition, some)
 
     def _hear(self, partition: int, records: Sequence[Record]) -> None:
