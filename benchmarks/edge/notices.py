@@ -88,6 +88,7 @@ class Fed:
     """
 
     epoch = EPOCH
+    on_demand = False
 
     def __init__(self, partitions: int, *, keeps: bool) -> None:
         self.partitions = partitions
@@ -142,3 +143,15 @@ class Fed:
 
     async def change(self, changes: Sequence[Change]) -> Any:
         raise NotImplementedError("nobody marks anything here")
+
+    async def follow(self, partition: int) -> None:
+        """All partitions are always heard of."""
+
+    def unfollow(self, partition: int) -> None:
+        """The same."""
+
+    def presence(self, user: str) -> None:
+        """Nobody asks here who is connected."""
+
+    async def say_presence(self, partition: int, said: Sequence[Any]) -> None:
+        """What an edge says of its users goes nowhere: a real one appends it to a topic of its own."""
