@@ -50,7 +50,7 @@ class _Line:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         """Carry one direction; returning ends both."""
-        with suppress(ConnectionError):
+        with suppress(OSError):  # the other side is gone already
             while data := await reader.read(READ_BYTES):
                 self.reads += 1
                 if self.reads > self.after:
