@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, Final
 
 import httpx
+import msgspec
 import pytest
 
 import fanbell
@@ -87,7 +88,8 @@ class Site:
                     if isinstance(told, Retraction):
                         retracted.add(told.id)
                     elif isinstance(told, Notice) or told.announces:
-                        places.append((self.server.inbox.item_of(told, {}, "en")["id"], told.seq))
+                        item = msgspec.json.decode(self.server.inbox.item_of(told, {}, "en"))
+                        places.append((item["id"], told.seq))
         return places, frozenset(retracted)
 
 

@@ -479,7 +479,7 @@ async def test_who_is_connected_to_one_process_is_known_to_another(cluster: Memo
     assert late.presence("ben") is None
     stats: Any = late.stats()["presence"]
     assert (stats["users"], stats["edges"], stats["strange"]) == (1, 1, 2)
-    deaf = Clustered(Settings(), cluster.log, cluster.store, hears_presence=False)
+    deaf = Clustered(Settings(), cluster.log, cluster.store, MemoryTickets(), hears_presence=False)
     assert "presence" not in deaf.stats()
     with pytest.raises(Unavailable, match="ask an API"):
         deaf.presence("ana")
