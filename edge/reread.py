@@ -69,9 +69,15 @@ class Reread:
         Raises StoreFailed, LogFailed.
         """
         key = (partition, offset // STRETCH_RECORDS)
+        found = await self._stretch(key)
+        if found is not None and found.next_offset <= offset and self._kept.pop(key, None) is not None:
+            found = await self._stretch(key)  # it was the log's end, which has moved on
+        return found if found is not None and found.next_offset > offset else None
+
+    async def _stretch(self, key: tuple[int, int]) -> Stretch | None:
         task = self._kept.get(key)
         if task is None:
-            reading = self._read(partition, key[1] * STRETCH_RECORDS)
+            reading = self._read(key[0], key[1] * STRETCH_RECORDS)
             task = self._kept[key] = asyncio.get_running_loop().create_task(reading)
             task.add_done_callback(lambda done: self._done(key, done))
             if len(self._kept) > STRETCHES_MAX:
@@ -79,18 +85,16 @@ class Reread:
         else:
             self._kept.move_to_end(key)
         self._asked = True
-        found = await asyncio.shield(task)  # others wait for it too
-        return found if found is not None and found.next_offset > offset else None
+        return await asyncio.shield(task)  # others wait for it too
 
     async def _read(self, partition: int, offset: int) -> Stretch | None:
         records = await self._backend.notices(partition, offset, STRETCH_RECORDS)
         return Stretch(records) if records else None
 
     def _done(self, key: tuple[int, int], task: asyncio.Task[Stretch | None]) -> None:
-        """Keep what will read the same again: not the log's end, and no failure."""
+        """Keep what was found, the log's end too: who needs what has come since reads that anew."""
         failed = task.cancelled() or task.exception() is not None
-        stretch = None if failed else task.result()
-        if stretch is None or stretch.next_offset < (key[1] + 1) * STRETCH_RECORDS:
+        if failed or task.result() is None:
             if self._kept.get(key) is task:
                 del self._kept[key]
         elif self._forgetting is None:

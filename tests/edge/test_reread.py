@@ -80,20 +80,23 @@ async def test_many_who_come_back_cost_one_read() -> None:
     reread.close()
 
 
-async def test_the_end_of_the_log_is_not_remembered() -> None:
+async def test_the_end_of_the_log_is_read_once_until_it_is_passed() -> None:
     """
-    A stretch at the log's end is read again: it may have grown.
+    What stands at the log's end is read once for all who come back; who needs what has come since has it read anew.
     """
-    backend = await backend_of(2)
+    backend = await backend_of(6)
     reread = Reread(backend)
+    for _ in range(3):
+        await reread.stretch(0, 5)
+    assert backend.reads == 1
+    assert await reread.stretch(0, 6) is None
 
-    assert await reread.stretch(0, 2) is None
-    await backend.notice(["ana"], "more")
-    grown = await reread.stretch(0, 2)
+    await backend.notice(["ana"], "n6")
+    stretch = await reread.stretch(0, 6)
 
-    assert grown is not None
-    assert grown.last == 3
-    reread.close()
+    assert stretch is not None
+    assert stretch.last == 7
+    assert backend.reads == 3
 
 
 async def test_a_failure_is_not_remembered() -> None:
