@@ -154,7 +154,6 @@ SERVER: Final[dict[str, tuple[str, Schema, Schema]]] = {
                 "recovered": {"type": "boolean"},
                 "counts": {"$ref": "#/components/schemas/Counts"},
             },
-            "user keep",
         ),
         {
             "type": "hello",

@@ -35,7 +35,7 @@ from fanbell.infra import logs
 from fanbell.infra.certificate import Certificate
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.embedded import Embedded
-from fanbell.infra.fold_process import GC_THRESHOLD
+from fanbell.infra.fold_process import GC_THRESHOLD_LIVE
 from fanbell.infra.lock import FolderInUse, FolderUnusable
 from fanbell.infra.patience import Stopped
 from fanbell.infra.settings import BadSetting, Settings
@@ -256,7 +256,7 @@ def serve(
     seconds; a second signal cuts that short.
     """
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
-    gc.set_threshold(*GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLD_LIVE)
 
     async def main() -> int:
         told, hurry = stop or asyncio.Event(), asyncio.Event()

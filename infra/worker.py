@@ -19,7 +19,7 @@ from fanbell.compiled import core
 from fanbell.infra import logs
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.clustered import REFUSALS, Clients, clients, is_away
-from fanbell.infra.fold_process import GC_THRESHOLD
+from fanbell.infra.fold_process import GC_THRESHOLD_LIVE
 from fanbell.infra.health import behind, health_app
 from fanbell.infra.kafka import kafka_config, registry
 from fanbell.infra.lock import FolderLock
@@ -46,7 +46,7 @@ STAGES: Final = ("route", "fan_out", "forward", "project_inbox")
 def run(settings: Settings, json: bool = False) -> int:
     """Work until SIGTERM or SIGINT; the exit code. What cannot be gone on with ends it, for a supervisor to see."""
     logs.configure({"json": True, "text": False}.get(settings.log_format, True if json else None))
-    gc.set_threshold(*GC_THRESHOLD)
+    gc.set_threshold(*GC_THRESHOLD_LIVE)
     try:
         with FolderLock(settings.data):  # snapshots have one writer for each folder
             uvloop.run(_work(settings, json))

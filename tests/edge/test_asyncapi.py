@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from docs.asyncapi import ASYNCAPI, CLIENT, SERVER, asyncapi
-from fanbell.edge import frames
 from fanbell.edge.backend import Busy
 from fanbell.edge.close_codes import CLOSE_CODES
 from fanbell.edge.frames import Malformed, UnknownType, parse
@@ -28,9 +27,6 @@ from tests.edge.test_socket import Client, running, until
 
 EDGE: Final = ASYNCAPI.parent / "edge.md"
 SPECIFICATION: Final = Path(__file__).parent / "asyncapi" / "asyncapi_3_0_0.json"
-TOKENS_COME: Final = hasattr(frames, "Token")
-"""Whether this edge takes tokens in place, and users that are named by their token alone."""
-MESSAGES: Final = [name for name in CLIENT if name != "token" or TOKENS_COME]
 WRONG: Final = st.one_of(
     st.none(), st.booleans(), st.integers(), st.just(1.5), st.text(max_size=3), st.just("x" * 9_000), st.just("\x07"),
     st.just([]), st.just(["a", "a\x00"]), st.just([1]), st.just(["a"] * 1_001), st.just({}), st.just({"a": 1}),
@@ -103,7 +99,7 @@ def test_examples_are_as_described(name: str) -> None:
     """
     for example in DOCUMENT["components"]["messages"][name]["examples"]:
         VALIDATORS[name].validate(example["payload"])
-        if name in MESSAGES:
+        if name in CLIENT:
             parse(json.dumps(example["payload"]))
 
 
@@ -161,12 +157,10 @@ def stricter(said: dict[str, Any]) -> bool:
     names = [said.get("user"), *(ids if isinstance(ids, list) else [])]
     if any(isinstance(name, str) and len(name.encode()) > ID_BYTES_MAX for name in names):
         return True
-    if isinstance(cursors, list) and isinstance(ids, list) and len(cursors) != len(ids):
-        return True
-    return said["type"] == "connect" and said.get("user") is None and not TOKENS_COME
+    return isinstance(cursors, list) and isinstance(ids, list) and len(cursors) != len(ids)
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("name", list(CLIENT))
 def test_what_the_description_allows_is_taken_and_nothing_else(name: str) -> None:
     """
     A frame that the description allows is parsed, with what it says; one that it forbids is refused as malformed.

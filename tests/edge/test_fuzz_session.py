@@ -7,8 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fanbell.edge import frames as frames_module
-from fanbell.edge.frames import Connect, Marks, Ping, Said
+from fanbell.edge.frames import Connect, Marks, Ping, Said, Token
 from fanbell.edge.mailbox import Frame
 from fanbell.edge.session import (
     TABLE,
@@ -33,9 +32,7 @@ TOLD_BY_NO_RECORD: Final = Frame(-1, "", False, b"gone")
 
 def said_by_clients() -> st.SearchStrategy[Any]:
     """Every input that a client can make."""
-    known = [Connect("ana"), Ping(), Ping("p"), Marks("read", ["a"]), Marks("seen", up_to="c")]
-    if hasattr(frames_module, "Token"):
-        known.append(frames_module.Token("t"))
+    known = [Connect("ana"), Token("t"), Ping(), Ping("p"), Marks("read", ["a"]), Marks("seen", up_to="c")]
     assert {type(one) for one in known} == set(get_args(Said))
     return st.sampled_from(known)
 
