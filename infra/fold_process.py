@@ -29,8 +29,8 @@ SAVE: Final = -2
 READ_RECORDS: Final = 2_000  # of `intake` at once
 GC_THRESHOLD: Final = (50_000, 20, 50)  # records come by tens of thousands, none of them in a cycle
 GC_THRESHOLD_LIVE: Final = (1_000, 5, 2_000)
-"""Where people wait: whatever is kept is looked through twice either way, but by 50,000 at once it takes 200 ms, in which
-nobody hears anything."""
+"""Where people wait: what is kept is looked through twice either way, but 50,000 at once take 200 ms, in which nobody
+hears anything."""
 END_S: Final = 30.0  # for the process to end once it is told to: it has nothing left to do
 
 
