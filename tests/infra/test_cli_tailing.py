@@ -54,11 +54,18 @@ def test_a_page_is_shown_in_the_order_of_time() -> None:
 @contextmanager
 def tailing(url: str, *args: str, form: tuple[str, ...] = ("--json",)) -> Iterator["subprocess.Popen[str]"]:
     command = (FANBELL, "tail", *args, *form, "--url", url)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
+    ) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def heeds_ctrl_c() -> None:
+    """As on a terminal: what a shell starts in the background is told to ignore it, and so are its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_what_is_published_shows_up(tmp_path: Path) -> None:
