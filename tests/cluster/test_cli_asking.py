@@ -13,7 +13,7 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.streams.core.kinds import default_source
 from tests.cluster.processes import Installation, installation
 from tests.cluster.test_end_to_end import until
-from tests.infra.up_process import END_S, FANBELL
+from tests.infra.up_process import END_S, FANBELL, heeds_ctrl_c
 
 pytestmark = pytest.mark.cluster
 ACTIVITIES = (
@@ -62,7 +62,7 @@ def test_every_command_that_asks_is_answered(made: Installation) -> None:
 def followed(made: Installation, url: str, user: str) -> Any:
     """The first frame that `fanbell tail` tells."""
     line = [FANBELL, "tail", user, "--url", url, "--json"]
-    with subprocess.Popen(line, env=made.environ, stdout=subprocess.PIPE) as tail:
+    with subprocess.Popen(line, env=made.environ, stdout=subprocess.PIPE, preexec_fn=heeds_ctrl_c) as tail:
         assert tail.stdout is not None
         try:
             return json.loads(tail.stdout.readline())

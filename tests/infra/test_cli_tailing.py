@@ -12,7 +12,7 @@ import pytest
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.cli.tailing import lines
 from tests.infra.test_cli import ITEM
-from tests.infra.up_process import END_S, FANBELL, fanbell_up
+from tests.infra.up_process import END_S, FANBELL, fanbell_up, heeds_ctrl_c
 
 COUNTS = {"unread": 3, "unseen": 1, "kinds": {}, "scopes": {}}
 
@@ -61,11 +61,6 @@ def tailing(url: str, *args: str, form: tuple[str, ...] = ("--json",)) -> Iterat
             yield process
         finally:
             process.kill()
-
-
-def heeds_ctrl_c() -> None:
-    """As on a terminal: what a shell starts in the background is told to ignore it, and so are its children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_what_is_published_shows_up(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`fanbell up` as a process of its own."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -69,3 +70,8 @@ def fanbell_up(
             yield Up(process, json.loads(first))
         finally:
             process.kill()
+
+
+def heeds_ctrl_c() -> None:
+    """As on a terminal: what a shell starts in the background is told to ignore it, and so are its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
