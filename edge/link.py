@@ -1,11 +1,11 @@
 """One session's end at its socket: what goes out at once, what waits, what is counted.
 
 A link is the same whatever its frames travel by, a WebSocket (`Connection`) or an HTTP answer that goes on
-(`sse.HttpWire`): that is its *wire*. A frame is written straight into a WebSocket's transport as long as the
-client keeps up: no task, no queue, no copy per recipient. Once the transport's buffer is over its mark, frames
-wait in the mailbox until it has drained; a mailbox that is full ends the session with "resume". `websockets`
-frames and sends one message in 12 µs by `send` and 10 µs by `broadcast`; ready bytes into the transport take
-about 2 µs less again, because the header is made once per notice and not once per recipient. What is relied on:
+(`sse.HttpWire`): that is its *wire*. As long as the client keeps up, what a link says in one turn of the loop goes
+into a WebSocket's transport at its end, in one write: no task, no queue. Once the transport's buffer is over its
+mark, frames wait in the mailbox until it has drained; a mailbox that is full ends the session with "resume".
+`websockets` frames and sends one message in 12 µs by `send` and 10 µs by `broadcast`; ready bytes into the transport
+take about 2 µs less again, because the header is made once per notice and not once per recipient. What is relied on:
 server frames are not masked, there is no compression, and nobody else sends data frames on the connection.
 """
 
@@ -131,10 +131,8 @@ class Connection(ServerConnection):
 
     def forget_handshake(self) -> None:
         """Let go of the headers of both sides, once what they say has been looked at: 2 KB of each idle socket."""
-        self.request, self.response = (
-            FORGOTTEN,
-            None,
-        )  # by having a request, `websockets` knows that it is done
+        self.response = None
+        self.request = FORGOTTEN  # by having a request, `websockets` knows that the handshake is done
 
     def resume_writing(self) -> None:
         super().resume_writing()
