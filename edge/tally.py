@@ -28,10 +28,11 @@ class Tally:
         "_seqs", "_unread", "_unseen", "_was_full", "as_of", "pushed_out",
     )  # fmt: skip
 
-    def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
+    def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None, as_of: int = 0) -> None:
+        """`as_of`: the rows show every record up to there, or further, as they say themselves."""
         self._rows = {row.seq: row for row in rows}
         self._seqs = sorted(self._rows)
-        self.as_of = max((row.changed_seq for row in self._rows.values()), default=0)
+        self.as_of = max([as_of, *(row.changed_seq for row in self._rows.values())])
         """The rows that were given show every record up to here."""
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
