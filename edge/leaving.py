@@ -4,8 +4,9 @@ No record says that a row's time is over, nor that a new row pushed an old one o
 clients keep the newest so many themselves, which is right as long as they know of every row that counts; of an expired
 one they do not. So two frames are said here. `gone` has the ids of rows that have expired since it was last said;
 `kept` has the ids of all rows shown, after the inbox pushed rows out while it held expired ones, or lost one while it
-was full. Ids stand in the store, so each takes a read: once per user and not per session, at most every half second,
-so many users at once; records queue behind it as behind any other.
+was full, if only to time: a slow client that was spared the older of two frames about a notification has not dropped
+what that pushed out, and has room now. Ids stand in the store, so each takes a read: once per user and not per session,
+at most every half second, so many users at once; records queue behind it as behind any other.
 
 A session that is still opening is told neither: its start was made by the same clock, and `watch` says from when on.
 The store may be ahead of the records that we have told. Then a page may show a row again that, by our rows, has
@@ -101,7 +102,8 @@ class Leaver:
             left.all_due = False
             self._turns.behind(feed, self._say(feed, None, now_ms, feed.told))
         elif expired := feed.tally.expired(left.told_ms, now_ms):
-            self._turns.behind(feed, self._say(feed, expired, now_ms, feed.told))
+            over = None if feed.tally.is_full else expired
+            self._turns.behind(feed, self._say(feed, over, now_ms, feed.told))
         else:
             self.look(feed)
 

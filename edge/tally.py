@@ -52,6 +52,11 @@ class Tally:
         """Whether rows may be missing that the inbox shows."""
         return self._was_full and len(self._seqs) < self._keep
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a new row pushes one out."""
+        return len(self._seqs) >= self._keep
+
     def take(self, told: Told, row: Row | None = None) -> list[Row]:
         """Make `told` count, and return the rows that changed where they stand: those whose state must be told.
 

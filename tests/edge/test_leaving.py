@@ -221,6 +221,28 @@ async def test_rows_pushed_out_over_expired_ones_are_told(away: bool) -> None:
     assert set(client.rows) == {"old", "new"}
 
 
+async def test_a_full_inbox_that_loses_a_row_to_time_says_which_are_left() -> None:
+    """
+    When a row of a full inbox expires, devices hear which are left: one that was spared frames may show more than that.
+    """
+    one = await town(keep=3)
+    await one.backend.notice(["ana"], "older")
+    client = await one.device()
+    group = await one.backend.update("ana", "g")
+    await one.backend.notice(["ana"], "n", expires_at=SOON_MS)
+    await one.backend.notice(["ana"], "new")
+    await one.backend.update("ana", "g", group.row_seq)
+    await settle(one.hub)
+    spared = next(frame for frame in client.wire.waiting if frame["type"] == "notification")
+    client.wire.waiting.remove(spared)
+    await one.turn(2_000)
+    client.read(1_000)
+
+    assert spared["item"]["id"] == "g"
+    assert frames(client, "gone") == []
+    assert set(client.rows) == {"new", "g"}
+
+
 async def test_a_store_that_fails_costs_a_resume() -> None:
     """
     When it cannot be read what has left, sessions end, and come back.
