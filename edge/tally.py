@@ -24,7 +24,7 @@ class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
     __slots__ = (
-        "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
+        "_archived", "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
         "_seqs", "_unread", "_unseen", "_was_full", "as_of", "pushed_out",
     )  # fmt: skip
 
@@ -37,11 +37,11 @@ class Tally:
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
-        self.pushed_out = False
-        """Whether a new row has pushed an old one out; whoever asks sets it back."""
+        self.pushed_out: Row | None = None
+        """A row, not archived, that a new one has pushed out; whoever asks sets it back."""
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
-        self._unread = self._unseen = self._expiring = 0
+        self._unread = self._unseen = self._expiring = self._archived = 0
         self._kinds: dict[str, int] = {}
         self._scopes: dict[str, int] = {}
         for row in self._rows.values():
@@ -51,6 +51,11 @@ class Tally:
     def short(self) -> bool:
         """Whether rows may be missing that the inbox shows."""
         return self._was_full and len(self._seqs) < self._keep
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether any of the rows are archived: pages leave those out."""
+        return self._archived > 0
 
     @property
     def is_full(self) -> bool:
@@ -114,8 +119,9 @@ class Tally:
         ]
 
     def may_have_lost(self, retracted: int) -> bool:
-        """Whether the inbox may have been full, and have pushed rows out, before `retracted` rows left it."""
-        return retracted > 0 and len(self._seqs) + retracted >= self._keep
+        """Whether the inbox may have been full before `retracted` rows left it, and have pushed out rows for some that
+        clients know nothing of."""
+        return (retracted > 0 or self.hides_rows) and len(self._seqs) + retracted >= self._keep
 
     def _had(self, told: Told) -> list[Row]:
         """Rows that `told` changed where they stand; the rows were read later, and show what came of it."""
@@ -159,10 +165,12 @@ class Tally:
         self._keep_row(row)
         seqs = self._seqs
         if len(seqs) > self._keep:
-            self._was_full = self.pushed_out = True
-            oldest = seqs.pop(0)
-            self._count(self._rows.pop(oldest), -1)
-            if oldest == row.seq:
+            self._was_full = True
+            oldest = self._rows.pop(seqs.pop(0))
+            self._count(oldest, -1)
+            if not oldest.flags & ARCHIVED:
+                self.pushed_out = oldest
+            if oldest is row:
                 return []
         return [row]
 
@@ -189,6 +197,7 @@ class Tally:
         if row.expires_at is not None:
             self._expiring += by
         if flags & ARCHIVED:
+            self._archived += by
             return
         if not flags & SEEN:
             self._unseen += by

@@ -221,6 +221,45 @@ async def test_rows_pushed_out_over_expired_ones_are_told(away: bool) -> None:
     assert set(client.rows) == {"old", "new"}
 
 
+@pytest.mark.parametrize("away", [False, True])
+async def test_rows_pushed_out_over_archived_ones_are_told(away: bool) -> None:
+    """
+    A row that was archived before the page takes its place too; what a new one pushes out then goes a while later.
+    """
+    one = await town(keep=3)
+    await one.backend.notice(["ana"], "oldest")
+    archived = await one.backend.notice(["ana"], "n")
+    await one.backend.mark("ana", "archive", [archived.seq])
+    await one.backend.notice(["ana"], "old")
+    client = await one.device()
+    if away:
+        client.cut(0)
+    await one.backend.notice(["ana"], "new")
+    await one.turn(2_000)
+    assert frames(client, "kept") == []
+    if away:
+        await client.come()
+    else:
+        await one.turn(30_000)
+    client.read(1_000)
+
+    assert set(client.rows) == {"old", "new"}
+
+
+async def test_what_is_pushed_out_archived_is_no_loss() -> None:
+    """
+    Where the row that a new one pushes out was archived, nobody shows it, and nothing is read.
+    """
+    one = await town(keep=2)
+    for id_ in ("first", "second"):
+        await one.backend.mark("ana", "archive", [(await one.backend.notice(["ana"], id_)).seq])
+    client = await one.device()
+    await one.backend.notice(["ana"], "new")
+    await one.turn(60_000)
+
+    assert frames(client, "kept") == []
+
+
 async def test_a_full_inbox_that_loses_a_row_to_time_says_which_are_left() -> None:
     """
     When a row of a full inbox expires, devices hear which are left: one that was spared frames may show more than that.
