@@ -31,13 +31,13 @@ class Link:
 class Left:
     """What of the rows that left by themselves one feed was told; `leaving.py` has the theory."""
 
-    __slots__ = ("all_due", "due_ms", "lost_ms", "not_before", "timer", "told_ms")
+    __slots__ = ("all_due_ms", "due_ms", "lost_ms", "not_before", "timer", "told_ms")
 
     def __init__(self) -> None:
         self.told_ms: int | None = None
         """What expired up to here, Unix ms, was told to every live session; None while there has been none."""
-        self.all_due = False
-        """Whether sessions are to be told of all rows that are shown."""
+        self.all_due_ms: int | None = None
+        """When sessions are to be told of all rows that are shown, at the latest; None if they are not."""
         self.lost_ms: int | None = None
         """When rows last left in a way that clients cannot see."""
         self.not_before = 0

@@ -192,11 +192,11 @@ class Hub:
     async def _fill(self, feed: Feed) -> None:
         """Read the rows anew. Raises StoreFailed, and then the feed's sessions end."""
         try:
-            rows = await self.backend.store.rows(feed.user)
+            reading = await self.backend.store.read(feed.user)
         except StoreFailed:
             self.end(feed, "unavailable")
             raise
-        feed.tally = Tally(rows, self.keep, self.keep_age_ms)
+        feed.tally = Tally(reading.rows, self.keep, self.keep_age_ms, reading.as_of)
         self.go_on(feed)
         for link in feed.links:
             link.count()

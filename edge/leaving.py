@@ -1,11 +1,13 @@
 """Rows that leave an inbox by themselves, told to who is online.
 
 No record says that a row's time is over, nor that a new row pushed an old one out of a full inbox. For the second,
-clients keep the newest so many themselves, which is right as long as they know of every row that counts; of an expired
-one they do not. So two frames are said here. `gone` has the ids of rows that have expired since it was last said;
-`kept` has the ids of all rows shown, after the inbox pushed rows out while it held expired ones, or lost one while it
-was full. Ids stand in the store, so each takes a read: once per user and not per session, at most every half second,
-so many users at once; records queue behind it as behind any other.
+clients keep the newest so many themselves, which is right as long as they know of every row that counts. Of an expired
+one they do not, nor of one that was archived before their page. So two frames are said here. `gone` has the ids of rows
+that have expired since it was last said. `kept` has the ids of all rows shown, after the inbox pushed rows out while it
+held expired or archived ones, or lost one while it was full, if only to time: a slow client that was spared the older
+of two frames about a notification has not dropped what that pushed out, and has room now. Ids stand in the store, so
+each takes a read: once per user and not per session, at most every half second, so many users at once; records queue
+behind it as behind any other. Archived rows stay for long, so reads on their account are further apart.
 
 A session that is still opening is told neither: its start was made by the same clock, and `watch` says from when on.
 The store may be ahead of the records that we have told. Then a page may show a row again that, by our rows, has
@@ -26,6 +28,9 @@ from fanbell.projections.store import Row, Store, StoreFailed
 
 EVERY_MS: Final = 500  # at most so often per user: rows that expire one after the other share a read
 READS_MAX: Final = 16  # users whose ids are read at once, when something expires for thousands
+HIDDEN_EVERY_MS: Final = (
+    30_000  # at most so often for archived rows: what is shown too long is beyond all pages
+)
 DELAY_MAX_S: Final = 86_400.0  # of a timer; it looks again then
 log = structlog.get_logger("fanbell.edge")
 
@@ -68,9 +73,9 @@ class Leaver:
         left = feed.left
         if left.told_ms is None or not feed.links:
             return  # nobody is live
-        if left.all_due:
-            self._set(feed, self._clock() + EVERY_MS)
-        elif (expires_ms := feed.tally.expires_after(left.told_ms)) is not None:
+        if left.all_due_ms is not None:
+            self._set(feed, left.all_due_ms)
+        if (expires_ms := feed.tally.expires_after(left.told_ms)) is not None:
             self.expires(feed, expires_ms)
 
     def expires(self, feed: Feed, expires_ms: int) -> None:
@@ -78,16 +83,22 @@ class Leaver:
         if feed.left.told_ms is not None:
             self._set(feed, max(expires_ms, feed.left.told_ms + EVERY_MS))
 
-    def lost(self, feed: Feed) -> None:
-        """Rows have left `feed` in a way that clients cannot see."""
+    def lost(self, feed: Feed, in_ms: int = EVERY_MS) -> None:
+        """Rows have left `feed` in a way that clients cannot see; they are told within `in_ms`."""
         feed.left.lost_ms = self._clock()
-        self._all(feed)
+        self._all(feed, in_ms)
         self.look(feed)
 
-    def pushed_out(self, feed: Feed) -> None:
-        """A new row has pushed one out. With expired rows among the newest, clients would go on showing it."""
+    def pushed_out(self, feed: Feed, row: Row) -> None:
+        """A new row has pushed `row` out. With rows among the newest that clients know nothing of, they would go on
+        showing it."""
+        told_ms = feed.left.told_ms
+        if row.expires_at is not None and told_ms is not None and row.expires_at <= told_ms:
+            return  # and nobody shows it any more
         if feed.tally.expired(0, self._clock()):
             self.lost(feed)
+        elif feed.tally.hides_rows:
+            self.lost(feed, HIDDEN_EVERY_MS)
 
     def turn(self, feed: Feed) -> None:
         """Say what is due to be said now."""
@@ -97,10 +108,12 @@ class Leaver:
             return
         if feed.reads or feed.told < left.not_before:  # moments
             return self._set(feed, now_ms + EVERY_MS)
-        if left.all_due:
-            left.all_due = False
+        expired = feed.tally.expired(left.told_ms, now_ms)
+        all_due = left.all_due_ms is not None and (expired or left.all_due_ms <= now_ms)
+        if all_due or (expired and feed.tally.is_full):
+            left.all_due_ms = None
             self._turns.behind(feed, self._say(feed, None, now_ms, feed.told))
-        elif expired := feed.tally.expired(left.told_ms, now_ms):
+        elif expired:
             self._turns.behind(feed, self._say(feed, expired, now_ms, feed.told))
         else:
             self.look(feed)
@@ -128,7 +141,8 @@ class Leaver:
                 self._tell(feed, frame)
             if said and left.told_ms == since_ms:  # nobody came who has to be told of more
                 left.told_ms = now_ms
-        left.all_due = left.all_due or (expired is None and not said)
+        if expired is None and not said:
+            left.all_due_ms = now_ms
         self._turns.go_on(feed)
         if said:
             self.look(feed)
@@ -141,11 +155,11 @@ class Leaver:
         bodies = await self._store.bodies(user, [row.body for row in expired])
         return frames.gone([bodies[row.body].id for row in expired if row.body in bodies])
 
-    @staticmethod
-    def _all(feed: Feed) -> None:
-        """Say which rows are left, once every record that they show has been told."""
-        feed.left.all_due = True
-        feed.left.not_before = max(feed.left.not_before, feed.tally.as_of)
+    def _all(self, feed: Feed, in_ms: int = EVERY_MS) -> None:
+        """Say within `in_ms` which rows are left, once every record that they show has been told."""
+        left, due_ms = feed.left, self._clock() + in_ms
+        left.all_due_ms = due_ms if left.all_due_ms is None else min(left.all_due_ms, due_ms)
+        left.not_before = max(left.not_before, feed.tally.as_of)
 
     @staticmethod
     def _tell(feed: Feed, frame: Frame) -> None:

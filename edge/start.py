@@ -157,13 +157,14 @@ async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
     """Which rows are still there, if some may have left while the client was away and no record of `mine` says so.
 
     They do when they expire (past the inbox's age even the store forgets them), and when a full inbox pushes them out.
-    That clients see themselves, by keeping the newest so many, unless one of these was expired or is retracted.
+    That clients see themselves, by keeping the newest so many, unless one of these was expired, was archived or is
+    retracted.
     """
     retracted = sum(isinstance(entry.told, Retraction) for entry in mine)
     if (
         hub.keep_age_ms is None
         and not feed.tally.expired(0, hub.now_ms())
-        and not feed.tally.may_have_lost(retracted)
+        and not (mine and feed.tally.may_have_lost(retracted))
     ):
         return []
     return [frames.kept(await hub.ids(feed.user))]

@@ -24,23 +24,24 @@ class Tally:
     """Rows by seq. `keep`: how many an inbox has; `keep_age_ms`: how long one is shown, None for ever."""
 
     __slots__ = (
-        "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
+        "_archived", "_counted", "_expires_ms", "_expiring", "_keep", "_keep_age_ms", "_kinds", "_rows", "_scopes",
         "_seqs", "_unread", "_unseen", "_was_full", "as_of", "pushed_out",
     )  # fmt: skip
 
-    def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None) -> None:
+    def __init__(self, rows: Iterable[Row], keep: int, keep_age_ms: int | None, as_of: int = 0) -> None:
+        """`as_of`: the rows show every record up to there, or further, as they say themselves."""
         self._rows = {row.seq: row for row in rows}
         self._seqs = sorted(self._rows)
-        self.as_of = max((row.changed_seq for row in self._rows.values()), default=0)
+        self.as_of = max([as_of, *(row.changed_seq for row in self._rows.values())])
         """The rows that were given show every record up to here."""
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
-        self.pushed_out = False
-        """Whether a new row has pushed an old one out; whoever asks sets it back."""
+        self.pushed_out: Row | None = None
+        """A row, not archived, that a new one has pushed out; whoever asks sets it back."""
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
-        self._unread = self._unseen = self._expiring = 0
+        self._unread = self._unseen = self._expiring = self._archived = 0
         self._kinds: dict[str, int] = {}
         self._scopes: dict[str, int] = {}
         for row in self._rows.values():
@@ -50,6 +51,16 @@ class Tally:
     def short(self) -> bool:
         """Whether rows may be missing that the inbox shows."""
         return self._was_full and len(self._seqs) < self._keep
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether any of the rows are archived: pages leave those out."""
+        return self._archived > 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new row pushes one out."""
+        return len(self._seqs) >= self._keep
 
     def take(self, told: Told, row: Row | None = None) -> list[Row]:
         """Make `told` count, and return the rows that changed where they stand: those whose state must be told.
@@ -108,8 +119,9 @@ class Tally:
         ]
 
     def may_have_lost(self, retracted: int) -> bool:
-        """Whether the inbox may have been full, and have pushed rows out, before `retracted` rows left it."""
-        return retracted > 0 and len(self._seqs) + retracted >= self._keep
+        """Whether the inbox may have been full before `retracted` rows left it, and have pushed out rows for some that
+        clients know nothing of."""
+        return (retracted > 0 or self.hides_rows) and len(self._seqs) + retracted >= self._keep
 
     def _had(self, told: Told) -> list[Row]:
         """Rows that `told` changed where they stand; the rows were read later, and show what came of it."""
@@ -158,10 +170,12 @@ class Tally:
                 return [had]
             self._keep_row(row)
         if len(seqs) > self._keep:
-            self._was_full = self.pushed_out = True
-            oldest = seqs.pop(0)
-            self._count(self._rows.pop(oldest), -1)
-            if oldest == row.seq:
+            self._was_full = True
+            oldest = self._rows.pop(seqs.pop(0))
+            self._count(oldest, -1)
+            if not oldest.flags & ARCHIVED:
+                self.pushed_out = oldest
+            if oldest is row:
                 return []
         return [row]
 
@@ -186,6 +200,7 @@ class Tally:
         if row.expires_at is not None:
             self._expiring += by
         if flags & ARCHIVED:
+            self._archived += by
             return
         if not flags & SEEN:
             self._unseen += by

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from fanbell.projections.cassandra_tables import FLAGS, ROW, decode_shown
-from fanbell.projections.store import Row
+from fanbell.projections.cassandra_tables import FLAGS, ROW, TAKEN_BACK, decode_shown
+from fanbell.projections.store import Reading, Row
 
 Written = tuple[int, int, bool]
 """Of a flag: when it was written (seq), which bit, and whether it was set."""
@@ -41,6 +41,8 @@ class StoredInbox(Struct, frozen=True):
 
     rows: list[StoredRow]
     marks: list[MarkAll]
+    taken_back: int
+    """Seq of the last record that took a row back from the full inbox; 0 if none did."""
 
     def marks_on(self, row: StoredRow) -> Iterator[tuple[int, bool, int]]:
         """The marks on all rows that decide over a flag of `row`: bit, value, seq of the mark."""
@@ -54,9 +56,10 @@ class StoredInbox(Struct, frozen=True):
         found = [mark for mark in self.marks if mark.bit == bit and mark.up_to >= row.seq]
         return max(found, key=_seq_of, default=None)
 
-    def shown_rows(self) -> list[Row]:
-        """The rows as readers get them."""
-        return [self._row(row) for row in self.rows]
+    def reading(self) -> Reading:
+        """The inbox as readers get it."""
+        rows = [self._row(row) for row in self.rows]
+        return Reading(rows, max([self.taken_back, *(row.changed_seq for row in rows)]))
 
     def _row(self, row: StoredRow) -> Row:
         shown = decode_shown(row.shown)
@@ -79,10 +82,14 @@ _BITS: Final = tuple(FLAGS)
 
 
 def inbox_of(cells: Iterable[tuple[Any, ...]], keep: int) -> StoredInbox:
-    """The newest `keep` rows, and all marks, of `cells`: what READ_INBOX gave."""
+    """The newest `keep` rows, and all that stands above them, of `cells`: what READ_INBOX gave."""
     rows: list[StoredRow] = []
     marks: list[MarkAll] = []
+    taken_back = 0
     for what, seq, shown, put_seq, corrected, corrected_seq, *flags, sets, sets_seq in cells:
+        if what == TAKEN_BACK:
+            taken_back = put_seq or 0
+            continue
         if what != ROW:
             if sets is not None:
                 marks.append(MarkAll(what, seq, sets, sets_seq))
@@ -98,4 +105,4 @@ def inbox_of(cells: Iterable[tuple[Any, ...]], keep: int) -> StoredInbox:
             (flags[2 * i + 1], bit, flags[2 * i]) for i, bit in enumerate(_BITS) if flags[2 * i] is not None
         )
         rows.append(StoredRow(seq, put_seq, shown_seq, shown, written))
-    return StoredInbox(rows, marks)
+    return StoredInbox(rows, marks, taken_back)

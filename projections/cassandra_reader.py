@@ -11,7 +11,7 @@ import msgspec
 from fanbell.projections import cassandra_tables as tables
 from fanbell.projections.cassandra_inbox import StoredInbox, inbox_of
 from fanbell.projections.cassandra_tables import ROW, bucket_of, decode_shown
-from fanbell.projections.store import Body, Profile, Row, Traced
+from fanbell.projections.store import Body, Profile, Reading, Traced
 from fanbell.schemas.records import Preference
 from fanbell.streams.cassandra import Cassandra, Rows
 
@@ -78,8 +78,8 @@ class Reader:
         self._bodies: dict[tuple[int, int], Body] = {}
         self._partitions: dict[str, int] = {}
 
-    async def rows(self, user: str) -> list[Row]:
-        return (await self._stored(user)).shown_rows()
+    async def read(self, user: str) -> Reading:
+        return (await self._stored(user)).reading()
 
     async def _stored(self, user: str) -> StoredInbox:
         inbox = await stored(self._cassandra, user, self.keep)
@@ -115,7 +115,7 @@ class Reader:
         return body
 
     async def seqs_of(self, user: str, ids: Sequence[str]) -> dict[str, int]:
-        rows = await self.rows(user)
+        rows = (await self.read(user)).rows
         bodies = await self.bodies(user, [row.body for row in rows])
         wanted = set(ids)
         return {

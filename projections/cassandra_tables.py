@@ -1,6 +1,7 @@
 """What the Cassandra store reads and writes: statements, keys, and what is put into blobs.
 
-    inbox      (bucket, user, 16, seq) -> what it shows; and above the rows, in the same place, marks on all of them
+    inbox      (bucket, user, 16, seq) -> what it shows; and above the rows, in the same place, marks on all of them,
+               and, stamped with its seq, that a record took a row back from the full inbox
     bodies     (partition, chunk, seq) -> what is shown, once for all recipients in a partition
     people     (bucket, user)          -> profile, preferences
     lists      (bucket, user, what, item)
@@ -37,6 +38,8 @@ TRACE_KEPT_S: Final = 86_400  # of 100 activities a second in 8 partitions 70 mi
 TTL_MOST_S: Final = 600_000_000  # 19 years; Cassandra takes no longer one
 ROW: Final = 16
 """The value of `what` for rows; below it are the bits of flags, for marks on all rows."""
+TAKEN_BACK: Final = 0
+"""The value of `what` for the last record that took a row back from the full inbox; `shown` is empty."""
 FLAGS: Final = {SEEN: "seen", READ: "read", ARCHIVED: "archived", CLICKED: "clicked"}
 """The column of each flag."""
 POSITIONS: Final = "inbox"
@@ -47,6 +50,7 @@ _PUT: Final = (
 )
 PUT: Final = _PUT.format("shown", ROW, "")
 RESTORE: Final = _PUT.format("shown, seen, read, archived, clicked", ROW, ", true, true, false, false")
+PUT_TAKEN_BACK: Final = _PUT.format("shown", TAKEN_BACK, "")
 _SET: Final = (
     "INSERT INTO inbox (bucket, user, what, seq, {}) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
 )
@@ -87,7 +91,7 @@ READ_LISTED: Final = f"SELECT item FROM lists WHERE {_AT} AND what = ? AND item 
 READ_TRACE: Final = "SELECT heard, silenced FROM traces WHERE bucket = ? AND activity = ?"
 
 WRITES: Final = (
-    PUT, RESTORE, CORRECT, *MARK.values(), MARK_ALL, DELETE, DELETE_BELOW, PUT_BODY, PUT_TRACE,
+    PUT, RESTORE, PUT_TAKEN_BACK, CORRECT, *MARK.values(), MARK_ALL, DELETE, DELETE_BELOW, PUT_BODY, PUT_TRACE,
     PUT_PROFILE, PUT_PREFERENCES, PUT_LISTED, STRIKE_LISTED,
 )  # fmt: skip
 """What is sent in packed batches."""

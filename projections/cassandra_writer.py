@@ -39,6 +39,8 @@ SHAPES_CACHED: Final = 4_096  # contents, up to 16 KB each
 _ROUTE: Final = struct.Struct(">i")
 _CHUNK: Final = struct.Struct(">HixHqx")
 _WHAT: Final = {what: packed_byte(what) for what in (1, 2, 4, 8, ROW)}
+_NOWHERE: Final = packed_long(0) + packed(b"")
+"""The place and the value of what stands once for each user."""
 _FLAG: Final = (packed_flag(False), packed_flag(True))
 
 
@@ -247,14 +249,16 @@ class Writer:
         stamp, at = packed_long(retraction.seq), packed_long(retraction.row_seq)
         for user in retraction.recipients:
             person = self._person(user)
+            pieces = [self._heads[tables.DELETE], stamp, person.key, _WHAT[ROW], at]
             exact = self._exact.get(user)
             if exact is not None:
                 floor = exact.floor()
                 if floor is not None:
                     self._trim(person, floor, stamp)
                     person.most = len(exact.seqs)
+                    pieces += (self._heads[tables.PUT_TAKEN_BACK], person.key, _NOWHERE, stamp, self._ttl)
                 exact.seqs.discard(retraction.row_seq)
-            self._add(person, tables.DELETE, _WHAT[ROW], at, stamp_first=stamp)
+            self._gathered.add(_ROUTE.pack(person.bucket), *pieces, rows=1 if len(pieces) == 5 else 2)
             person.gone(retraction.row_seq)
 
     def _mark(self, mark: Mark) -> bool:

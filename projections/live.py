@@ -2,7 +2,7 @@
 
 For processes that hear `notices` sooner than the projection writes it down (the edge and the API of a cluster): what
 they tell live and what they read agree, however far the projection is behind. A position of the store is learned
-first, rows are read later, so a record that is held here may be in the rows already: `Row.changed_seq` shows it.
+first, rows are read later, so a record that is held here may be in the rows already: `Reading.as_of` tells.
 For the same reason a reader takes what is held before it asks the store: what is let go of while the store answers may
 not be in the answer. What is heard meanwhile is left for the next read, or its end might be read without its beginning.
 """
@@ -17,7 +17,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from fanbell.projections import apply as meaning
-from fanbell.projections.store import Body, Profile, Row, Store, StoreFailed, Traced
+from fanbell.projections.store import Body, Profile, Reading, Row, Store, StoreFailed, Traced
 from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Mark, Notice, Preference, Retraction, Told, Update, Wish
 
@@ -175,9 +175,12 @@ class Live:
         return {index: place.offset for index, place in enumerate(self._partitions) if place.offset >= 0}
 
     async def rows(self, user: str) -> list[Row]:
+        return (await self.read(user)).rows
+
+    async def read(self, user: str) -> Reading:
         later = self._later(user)
-        rows = await self._store.rows(user)
-        return _rows_after(rows, later, self._keep, self._keep_age_ms) if later else rows
+        reading = await self._store.read(user)
+        return _after(reading, later, self._keep, self._keep_age_ms) if later else reading
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
         wanted = set(seqs)
@@ -272,17 +275,9 @@ def _wishes(records: Iterable[Told]) -> Iterable[Wish]:
     return (told for told in records if isinstance(told, Wish))
 
 
-def _rows_after(
-    rows: Iterable[Row], records: Iterable[Told], keep: int, keep_age_ms: int | None
-) -> list[Row]:
-    """The inbox `rows` after `records`, of which it may have some already.
-
-    What it has left no trace where a row came and went again, and taking that once more does no harm, with one
-    exception: a row that was put back into a full inbox, and left it at once, may show until it is projected here too.
-    """
-    inbox = {row.seq: row for row in rows}
-    had = max((row.changed_seq for row in inbox.values()), default=0)
-    """Up to there the rows have everything: a user's records are projected in their order"""
+def _after(reading: Reading, records: Sequence[Told], keep: int, keep_age_ms: int | None) -> Reading:
+    """The inbox `reading` after `records`, at least one, of which it may show some already."""
+    inbox = {row.seq: row for row in reading.rows}
 
     def put(told: Notice | Update, seq: int, flags: int) -> None:
         inbox[seq] = meaning.row_of(told, seq, flags, keep_age_ms)
@@ -290,7 +285,7 @@ def _rows_after(
             del inbox[min(inbox)]
 
     for told in records:
-        if told.seq <= had:
+        if told.seq <= reading.as_of:
             continue
         if isinstance(told, Notice):
             put(told, told.seq, 0)
@@ -310,4 +305,5 @@ def _rows_after(
                 flags = meaning.marked(row.flags, told.verb)
                 if named and flags != row.flags:
                     inbox[row.seq] = replace(row, changed_seq=told.seq, flags=flags)
-    return [inbox[seq] for seq in sorted(inbox, reverse=True)]
+    rows = [inbox[seq] for seq in sorted(inbox, reverse=True)]
+    return Reading(rows, max(reading.as_of, records[-1].seq))

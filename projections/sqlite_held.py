@@ -54,6 +54,10 @@ class Held:
         """Those of `users` whose inbox may hold more than `keep` rows."""
         return [user for user in users if self._rows[user] > self.keep or not self._exact[user]]
 
+    def full(self, users: Iterable[int]) -> list[int]:
+        """Those of `users` whose inbox may hold `keep` rows or more."""
+        return [user for user in users if self._rows[user] >= self.keep]
+
     def found(self, user: int, rows: int) -> None:
         """The inbox of `user` now holds exactly `rows`."""
         self._rows[user] = rows

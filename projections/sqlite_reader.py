@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from fanbell.projections.sqlite_tables import SHIFT
-from fanbell.projections.store import Body, Profile, Row, StoreFailed
+from fanbell.projections.store import Body, Profile, Reading, Row, StoreFailed
 from fanbell.schemas.codec import content_of
 from fanbell.schemas.records import Preference
 from fanbell.streams.sqlite import DatabaseFailed, failure, open_database
@@ -28,7 +28,8 @@ WORDS_CACHED: Final = 200_000
 _ROWS: Final = """
 SELECT u.partition, (
     SELECT json_group_array(json_array(seq, changed_later, flags, kind, scope, expires, body_later))
-    FROM (SELECT * FROM inbox WHERE user = u.id ORDER BY seq DESC LIMIT ?2))
+    FROM (SELECT * FROM inbox WHERE user = u.id ORDER BY seq DESC LIMIT ?2)),
+    (SELECT seq FROM taken_back WHERE user = u.id)
 FROM users u WHERE u.name = ?1"""
 _BODIES: Final = f"""
 SELECT u.partition, (
@@ -94,8 +95,8 @@ class Reader:
             connection.close()
         self._opened.clear()
 
-    async def rows(self, user: str) -> list[Row]:
-        return await self._within(self._read_rows, user)
+    async def read(self, user: str) -> Reading:
+        return await self._within(self._read, user)
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
         found: dict[int, Body] = {}
@@ -161,17 +162,18 @@ class Reader:
         row = self._connection().execute(sql, args).fetchone()
         return None if row is None else row[0]
 
-    def _read_rows(self, user: str) -> list[Row]:
+    def _read(self, user: str) -> Reading:
         row = self._connection().execute(_ROWS, (user, self.keep)).fetchone()
         if row is None:
-            return []
+            return Reading([], 0)
         self._remember(user, row[0])
         fields = _row_fields.decode(row[1])
         words = self._words_of({f[3] for f in fields} | {f[4] for f in fields})
-        return [
+        rows = [
             Row(seq, seq + changed, flags, words[kind], words[scope] if scope else None, expires, seq + body)
             for seq, changed, flags, kind, scope, expires, body in fields
         ]
+        return Reading(rows, max([row[2] or 0, *(one.changed_seq for one in rows)]))
 
     def _words_of(self, ids: set[int]) -> dict[int, str]:
         """At least these words; 0 stands for none."""

@@ -3,6 +3,7 @@
     users    name -> number, partition             numbers are dense, so that rows and memory per user are small
     words    kinds, scopes, reasons, rules -> number
     inbox    (user, seq) -> flags, what it shows    clustered: an inbox lies on a few neighbouring pages
+    taken_back                                      user -> seq of the last record that took a row back when it was full
     bodies   (partition, seq) -> what is shown, once for all recipients, and how many rows show it
     lists    (user, what, item)                     follows, mutes, blocks
     profiles, preferences                           by user
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS words (id INTEGER PRIMARY KEY, word TEXT NOT NULL UNI
 CREATE TABLE IF NOT EXISTS inbox (
     user INTEGER, seq INTEGER, changed_later INTEGER, flags INTEGER, kind INTEGER, scope INTEGER, expires INTEGER,
     body_later INTEGER, PRIMARY KEY (user, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken_back (user INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS bodies (
     id INTEGER PRIMARY KEY, refs INTEGER, note TEXT, reason INTEGER, grouped TEXT, content BLOB);
 CREATE INDEX IF NOT EXISTS bodies_unused ON bodies (id) WHERE refs <= 0;

@@ -54,6 +54,7 @@ UPDATE inbox SET flags = (flags | ?2) & ~?3, changed_later = ?4 - seq
 WHERE user = ?1 AND ((flags | ?2) & ~?3) <> flags AND """
 _MARK_UP_TO: Final = _MARK + "seq <= ?5"
 _MARK_THESE: Final = _MARK + "seq IN (SELECT value FROM json_each(?5))"  # noqa: S608 - constants only
+_TAKEN_BACK: Final = "INSERT OR REPLACE INTO taken_back SELECT value, ?2 FROM json_each(?1)"
 _NEWEST: Final = """
 SELECT count(*), min(seq) FROM (SELECT seq FROM inbox WHERE user = ?1 ORDER BY seq DESC LIMIT ?2)"""
 
@@ -225,6 +226,9 @@ class Writer:
         doubtful = self._held.doubtful(ids[user] for user in retraction.recipients)
         if doubtful:
             self._trim(partition, doubtful)
+        full = self._held.full(ids[user] for user in retraction.recipients)
+        if full:
+            self._execute(_TAKEN_BACK, (json_text(full), retraction.seq))
         self._delete(partition, self._pairs(retraction.recipients, retraction.row_seq))
 
     def _flush(self) -> None:

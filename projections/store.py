@@ -4,6 +4,10 @@ Writers hand over what the topic `notices` carries, partition by partition, in o
 the newest `keep` rows by `seq`, trimmed already or not: readers never see more, and what has left does not come back
 when a row above it is retracted. A row is named by (user, seq): an announcing update moves it to a new seq, marks name
 the seq that was shown, so a mark on what has moved since marks nothing.
+
+Who applies records to rows that show some of them already must know which, or a row that was put back below a full
+inbox, and was gone at once, would come in where a retraction made room later. A retraction leaves nothing to see it by,
+so the store keeps its seq (`Reading.as_of`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,6 +65,16 @@ class Traced(Struct, frozen=True):
     silenced: dict[str, int]
 
 
+class Reading(Struct, frozen=True):
+    """An inbox as it was read, for who goes on from there by the records."""
+
+    rows: list[Row]
+    """The newest `keep`, newest first; expired ones included."""
+    as_of: int
+    """The rows show every record up to this seq. They may show later ones, but only such that change nothing when they
+    are applied again; those that took a row back from a full inbox are never among them."""
+
+
 class StoreFailed(Exception):
     """The store could not be written or read; says what to do (disk full, read only, damaged)."""
 
@@ -80,6 +94,10 @@ class Store(Protocol):
 
     async def rows(self, user: str) -> list[Row]:
         """The user's inbox: the newest `keep` rows, newest first. Expired rows included; `rows.py` leaves them out."""
+        ...
+
+    async def read(self, user: str) -> Reading:
+        """The same rows, and which records they show."""
         ...
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:

@@ -15,7 +15,7 @@ from fanbell.projections.cassandra_reader import Reader
 from fanbell.projections.cassandra_schema import check_schema
 from fanbell.projections.cassandra_writer import Writer
 from fanbell.projections.projector import Discontinued
-from fanbell.projections.store import Body, Profile, Row, StoreFailed, Traced
+from fanbell.projections.store import Body, Profile, Reading, Row, StoreFailed, Traced
 from fanbell.schemas.records import Preference, Told
 from fanbell.streams.cassandra import Cassandra, CassandraFailed, each
 
@@ -98,7 +98,10 @@ class CassandraStore:
         return found
 
     async def rows(self, user: str) -> list[Row]:
-        return await said(self._reader.rows(user))
+        return (await self.read(user)).rows
+
+    async def read(self, user: str) -> Reading:
+        return await said(self._reader.read(user))
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
         return await said(self._reader.bodies(user, seqs))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fanbell.projections import apply as meaning
-from fanbell.projections.store import Body, Profile, Row, Traced
+from fanbell.projections.store import Body, Profile, Reading, Row, Traced
 from fanbell.schemas.codec import content_of
 from fanbell.schemas.records import Mark, Notice, Outcome, Preference, Retraction, Told, Update, Wish
 
@@ -25,6 +25,8 @@ class MemoryStore:
         self.keep_age_ms = keep_age_ms
         self._positions: dict[int, int] = {}
         self._inboxes: dict[str, dict[int, Entry]] = {}
+        self._taken_back: dict[str, int] = {}
+        """Seq of the last record that took a row back from a full inbox, by user."""
         self._lists: dict[tuple[str, str], set[str]] = {}
         self._preferences: dict[str, list[Preference]] = {}
         self._profiles: dict[str, Profile] = {}
@@ -50,7 +52,7 @@ class MemoryStore:
                     self._update(user, record)
             case Retraction():
                 for user in record.recipients:
-                    self._inboxes.get(user, {}).pop(record.row_seq, None)
+                    self._take_back(user, record)
             case Mark():
                 self._mark(record)
             case Wish():
@@ -75,6 +77,12 @@ class MemoryStore:
             self._put(user, record, record.row_seq, meaning.RESTORED_FLAGS)
         elif record.row_seq in inbox:
             self._put(user, record, record.row_seq, inbox[record.row_seq][0].flags)
+
+    def _take_back(self, user: str, record: Retraction) -> None:
+        inbox = self._inboxes.get(user, {})
+        if len(inbox) >= self.keep:
+            self._taken_back[user] = record.seq
+        inbox.pop(record.row_seq, None)
 
     def _mark(self, mark: Mark) -> None:
         inbox = self._inboxes.get(mark.user, {})
@@ -116,6 +124,10 @@ class MemoryStore:
     async def rows(self, user: str) -> list[Row]:
         inbox = self._inboxes.get(user, {})
         return [inbox[seq][0] for seq in sorted(inbox, reverse=True)]
+
+    async def read(self, user: str) -> Reading:
+        rows = await self.rows(user)
+        return Reading(rows, max([self._taken_back.get(user, 0), *(row.changed_seq for row in rows)]))
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
         wanted = set(seqs)

@@ -12,7 +12,7 @@ from fanbell.projections.sqlite_reader import Reader
 from fanbell.projections.sqlite_tables import LISTS, create_tables
 from fanbell.projections.sqlite_traces import number_of
 from fanbell.projections.sqlite_writer import TRIM_ROWS, Writer
-from fanbell.projections.store import Body, Profile, Row, StoreFailed, Traced
+from fanbell.projections.store import Body, Profile, Reading, Row, StoreFailed, Traced
 from fanbell.schemas.records import Preference, Told
 from fanbell.streams.sqlite import DatabaseFailed, failure, path_of, transaction
 
@@ -67,7 +67,10 @@ class SqliteStore:
             raise StoreFailed(str(error)) from error
 
     async def rows(self, user: str) -> list[Row]:
-        return await self._reader.rows(user)
+        return (await self._reader.read(user)).rows
+
+    async def read(self, user: str) -> Reading:
+        return await self._reader.read(user)
 
     async def bodies(self, user: str, seqs: Sequence[int]) -> dict[int, Body]:
         return await self._reader.bodies(user, seqs)
@@ -76,7 +79,7 @@ class SqliteStore:
         return await self._reader.seqs_of(user, ids)
 
     async def changed_since(self, user: str, seq: int) -> list[Row]:
-        return [row for row in await self._reader.rows(user) if row.changed_seq > seq]
+        return [row for row in await self.rows(user) if row.changed_seq > seq]
 
     async def preferences(self, user: str) -> list[Preference]:
         return await self._reader.preferences(user)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fanbell.projections import rows as view
-from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Body, Profile, Store, Traced
+from fanbell.projections.store import ARCHIVED, CLICKED, READ, SEEN, Body, Profile, Reading, Store, Traced
 from fanbell.projections.store_cassandra import CassandraStore
 from fanbell.projections.store_memory import MemoryStore
 from fanbell.projections.store_sqlite import SqliteStore
@@ -300,6 +300,29 @@ def test_marks_on_trimmed_rows(made: Made) -> None:
         assert await seqs(store, "ben") == []
         await told(store, notice(130, ["ben"]))
         assert [(row.seq, row.flags) for row in await store.rows("ben")] == [(130, 0)]
+
+    run(story())
+
+
+def test_what_left_no_trace_in_the_rows_is_known_to_have_been(made: Made) -> None:
+    """
+    A row that was put back below a full inbox, and a retraction that made room later, are not in the rows; what is read
+    says that both have been.
+    """
+
+    async def story() -> None:
+        store = made(SMALL)
+        await told(store, update(1, ["ben"], "g1"), retraction(2, ["ben"], 1, "g1"))
+        await told(store, *[notice(seq, ["ben"]) for seq in range(3, 8)])
+        put_back = update(8, ["ben"], "g1", row_seq=1, prev=-1, announces=False)
+        await told(store, put_back, retraction(9, ["ben"], 5, "a5"))
+        reading = await store.read("ben")
+        assert [row.seq for row in reading.rows] == [7, 6, 4, 3]
+        assert reading.as_of == 9
+        await told(store, notice(10, ["ben", "cem"]))
+        assert (await store.read("ben")).as_of == 10
+        assert (await store.read("cem")).as_of == 10
+        assert await store.read("nobody") == Reading([], 0)
 
     run(story())
 

@@ -221,6 +221,67 @@ async def test_rows_pushed_out_over_expired_ones_are_told(away: bool) -> None:
     assert set(client.rows) == {"old", "new"}
 
 
+@pytest.mark.parametrize("away", [False, True])
+async def test_rows_pushed_out_over_archived_ones_are_told(away: bool) -> None:
+    """
+    A row that was archived before the page takes its place too; what a new one pushes out then goes a while later.
+    """
+    one = await town(keep=3)
+    await one.backend.notice(["ana"], "oldest")
+    archived = await one.backend.notice(["ana"], "n")
+    await one.backend.mark("ana", "archive", [archived.seq])
+    await one.backend.notice(["ana"], "old")
+    client = await one.device()
+    if away:
+        client.cut(0)
+    await one.backend.notice(["ana"], "new")
+    await one.turn(2_000)
+    assert frames(client, "kept") == []
+    if away:
+        await client.come()
+    else:
+        await one.turn(30_000)
+    client.read(1_000)
+
+    assert set(client.rows) == {"old", "new"}
+
+
+async def test_what_is_pushed_out_archived_is_no_loss() -> None:
+    """
+    Where the row that a new one pushes out was archived, nobody shows it, and nothing is read.
+    """
+    one = await town(keep=2)
+    for id_ in ("first", "second"):
+        await one.backend.mark("ana", "archive", [(await one.backend.notice(["ana"], id_)).seq])
+    client = await one.device()
+    await one.backend.notice(["ana"], "new")
+    await one.turn(60_000)
+
+    assert frames(client, "kept") == []
+
+
+async def test_a_full_inbox_that_loses_a_row_to_time_says_which_are_left() -> None:
+    """
+    When a row of a full inbox expires, devices hear which are left: one that was spared frames may show more than that.
+    """
+    one = await town(keep=3)
+    await one.backend.notice(["ana"], "older")
+    client = await one.device()
+    group = await one.backend.update("ana", "g")
+    await one.backend.notice(["ana"], "n", expires_at=SOON_MS)
+    await one.backend.notice(["ana"], "new")
+    await one.backend.update("ana", "g", group.row_seq)
+    await settle(one.hub)
+    spared = next(frame for frame in client.wire.waiting if frame["type"] == "notification")
+    client.wire.waiting.remove(spared)
+    await one.turn(2_000)
+    client.read(1_000)
+
+    assert spared["item"]["id"] == "g"
+    assert frames(client, "gone") == []
+    assert set(client.rows) == {"new", "g"}
+
+
 async def test_a_store_that_fails_costs_a_resume() -> None:
     """
     When it cannot be read what has left, sessions end, and come back.

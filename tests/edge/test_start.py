@@ -143,7 +143,7 @@ async def live(steps: list[tuple[str, int]], ring: int, devices: int) -> tuple[l
             client.read(pick)
         else:
             await past.one(step, pick, number)
-            past.inboxes.append(await past.backend.store.rows("ana"))
+            past.read.append(await past.backend.store.read("ana"))
     await coming
     await settle(hub)
     for each in clients:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fanbell.edge.tally import Tally
 from fanbell.projections.rows import counts
-from fanbell.projections.store import READ, SEEN, Row
+from fanbell.projections.store import READ, SEEN, Reading
 from fanbell.schemas.records import Told, Update
 from tests.edge.fake_notices import NOW_MS, FakeNotices, content
 
@@ -18,21 +18,21 @@ OPS = st.sampled_from(
 
 
 class History:
-    """Random records about ana's inbox, such as the fold could write, and the inbox after each."""
+    """Random records about ana's inbox, such as the fold could write, and how it was read after each."""
 
     def __init__(self, keep: int = KEEP) -> None:
         self.backend = FakeNotices(partitions=1, keep=keep)
         self.groups: dict[str, int] = {}  # id: row's seq, -1 once retracted
         self.gone: dict[str, int] = {}
-        self.inboxes: list[list[Row]] = [[]]
+        self.read = [Reading([], 0)]
 
     async def play(self, ops: list[tuple[str, int]]) -> None:
         for number, (op, pick) in enumerate(ops):
             await self.one(op, pick, number)
-            self.inboxes.append(await self.backend.store.rows("ana"))
+            self.read.append(await self.backend.store.read("ana"))
 
     async def one(self, op: str, pick: int, number: int) -> None:
-        backend, rows = self.backend, self.inboxes[-1]
+        backend, rows = self.backend, self.read[-1].rows
         groups = sorted(self.groups)
         group = groups[pick % len(groups)] if groups else None
         if op == "grow" or group is None:
@@ -86,20 +86,33 @@ def history(ops: list[tuple[str, int]]) -> History:
 def test_a_tally_is_the_inbox(ops: list[tuple[str, int]], stands: int, ahead: int) -> None:
     """
     Whatever happened, and however far ahead of the records the store was when its rows were read: once the records
-    have caught up, the tally's rows and counters are those of the inbox.
+    have caught up, the tally's rows and counters are those of the inbox, and no other reading is needed.
     """
     past = history(ops)
     stands = min(stands, len(past.records))
-    read_at = min(stands + ahead, len(past.records))
-    tally = Tally(past.inboxes[read_at], KEEP, None)
+    read = past.read[min(stands + ahead, len(past.records))]
+    tally = Tally(read.rows, KEEP, None, read.as_of)
 
     for told in past.records[stands:]:
         tally.take(told)
-        if tally.short:
-            tally = Tally(past.inboxes[max(read_at, told.seq)], KEEP, None)
 
-    assert tally.rows() == past.inboxes[-1]
-    assert tally.counts(NOW_MS) == counts(past.inboxes[-1], NOW_MS)
+    assert tally.rows() == past.read[-1].rows
+    assert tally.counts(NOW_MS) == counts(past.read[-1].rows, NOW_MS)
+
+
+def test_what_left_a_full_inbox_at_once_does_not_come_in_where_room_was_made() -> None:
+    """
+    Of rows that show both already, a row put back below a full inbox and a retraction after it change nothing.
+    """
+    past = history([("grow", 0), ("retract", 0), *[("notice", 0)] * KEEP, ("restore", 0)])
+    asyncio.run(past.backend.retract("ana", "n3", 4))
+    read = asyncio.run(past.backend.store.read("ana"))
+    tally = Tally(read.rows, KEEP, None, read.as_of)
+
+    changed = [tally.take(told) for told in past.records[-2:]]
+
+    assert [row.seq for row in tally.rows()] == [7, 6, 5, 3]
+    assert changed == [[], []]
 
 
 def test_it_says_which_rows_a_mark_changed() -> None:

@@ -16,7 +16,7 @@ from fanbell.projections.store_memory import MemoryStore
 from fanbell.schemas.records import Told
 from fanbell.streams.core.kinds import default_source, parse_rules
 
-READS = ("rows", "bodies", "seqs_of", "profiles", "positions")
+READS = ("rows", "read", "bodies", "seqs_of", "profiles", "positions")
 
 
 class Slow:

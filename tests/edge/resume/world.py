@@ -223,7 +223,7 @@ class World:
                 device.read(10_000)
                 if device.link is None:
                     await device.come(self)
-            await asyncio.sleep(1)
+            await asyncio.sleep(3)
 
     async def faults(self) -> list[str]:
         """What is wrong now."""
