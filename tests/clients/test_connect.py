@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 import fanbell
 from fanbell.clients import inbox as inbox_module
-from fanbell.clients.errors import Closed, MarkLate, MarkRefused, Refused
+from fanbell.clients.errors import Closed, MarkLate, MarkRefused, Refused, Untrusted
 from fanbell.clients.inbox import Inbox
 from fanbell.edge import start as start_module
 from fanbell.edge.auth import make_token
@@ -421,8 +421,31 @@ async def test_an_edge_by_tls_is_who_it_says(tmp_path: Path) -> None:
     async with scripted([script], tls) as url, asyncio.timeout(PATIENCE_S):
         async with fanbell.connect(url, user="ana", ssl=trusted) as inbox:
             assert inbox.status == "live"
-        with pytest.raises(Refused, match="not whom"):
+        with pytest.raises(Untrusted, match="the edge is not whom"):
             async with fanbell.connect(url, user="ana"):
+                pass
+
+
+async def test_an_api_by_tls_is_who_it_says(tmp_path: Path) -> None:
+    """
+    By https too a certificate that is not trusted is no reason to try again, and ends the client.
+    """
+    pair = Pair(tmp_path)
+    trusted = trusting(pair.write("api"))
+    settings = replace(
+        Settings(),
+        data=str(tmp_path / "data"),
+        port=0,
+        edge_port=0,
+        tls_certfile=str(pair.certfile),
+        tls_keyfile=str(pair.keyfile),
+    )
+    async with up(settings) as server, asyncio.timeout(PATIENCE_S):
+        assert server.http.startswith("https://")
+        async with fanbell.connect(server.http, user="ana", ssl=trusted) as inbox:
+            assert inbox.status == "live"
+        with pytest.raises(Untrusted, match="the API is not whom"):
+            async with fanbell.connect(server.http, user="ana"):
                 pass
 
 
