@@ -1,12 +1,9 @@
 // <fanbell-inbox user token url locale filter theme>: a person's inbox, live. What people wrote is put in as text only.
 import { FanbellInbox } from "./fanbell.js";
-import "./close_codes.js"; // these too are asked for at once, not one after the other as each is met
-import "./line.js";
-import "./store.js";
-import "./tabs.js";
 
 const TICK_MS = 30_000; // relative times, while they are seen
 const TOAST_MS = 5_000;
+const SCREEN_ROWS = 16; // are drawn first, and what lies below a moment later
 const FILTERS = ["all", "unread", "archived"];
 const ENGLISH = {
   title: "Notifications", all: "All", unread: "Unread", archived: "Archived", readAll: "Mark all as read", preferences: "Preferences",
@@ -30,13 +27,18 @@ export function make(tag, attributes = {}, ...inside) {
   return node;
 }
 
+const icons = new Map(); // made once each, and copied
+
 function icon(name) {
-  const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("d", Object.hasOwn(PATHS, name) ? PATHS[name] : PATHS.bell);
-  svg.append(path);
-  return svg;
+  if (!icons.has(name)) {
+    const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    path.setAttribute("d", Object.hasOwn(PATHS, name) ? PATHS[name] : PATHS.bell);
+    svg.append(path);
+    icons.set(name, svg);
+  }
+  return icons.get(name).cloneNode(true);
 }
 
 // An address that is safe to go to: relative or http(s), read by browsers as it stands.
@@ -63,7 +65,9 @@ class Inbox extends HTMLElement {
   #ends = [];
   #own = false;
   #words = ENGLISH;
-  #format;
+  #tag;
+  #formats = null; // of times: costly to make, so not before the first rows are seen
+  #late = 0;
   #drawn = new Map(); // id to {node, said}
   #fresh = new Set();
   #at = null; // id of the row that the keyboard is at
@@ -125,11 +129,11 @@ class Inbox extends HTMLElement {
     ];
     if (this.hasAttribute("title-badge")) import("./badge.js").then(({ showBadge }) => this.inbox === inbox && this.#ends.push(showBadge(inbox)));
     if (this.#own) inbox.start();
-    const tag = locale || document.documentElement.lang || navigator.language;
-    await this.#speak(tag);
+    this.#tag = locale || document.documentElement.lang || navigator.language;
+    await this.#speak();
     if (inbox !== this.inbox || !this.#ends.length) return;
     this.#build();
-    const tick = setInterval(() => this.#tick(), TICK_MS);
+    const tick = setInterval(() => { if (!document.hidden && this.#formats) this.#sayTimes(); }, TICK_MS);
     this.#ends.push(() => clearInterval(tick));
     this.#show();
   }
@@ -138,7 +142,9 @@ class Inbox extends HTMLElement {
     this.#ends.splice(0).forEach((end) => end());
     clearTimeout(this.#timer);
     cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    cancelAnimationFrame(this.#late);
+    this.#frame = this.#late = 0;
+    this.#formats = null;
     if (this.#own) {
       this.inbox.stop();
       this.inbox = undefined;
@@ -147,13 +153,8 @@ class Inbox extends HTMLElement {
     this.#drawn.clear();
   }
 
-  async #speak(tag) {
-    const language = tag.toLowerCase().split("-")[0];
-    try {
-      this.#format = new Intl.RelativeTimeFormat(tag, { numeric: "auto", style: "short" });
-    } catch {
-      this.#format = new Intl.RelativeTimeFormat(); // not a language tag
-    }
+  async #speak() {
+    const language = this.#tag.toLowerCase().split("-")[0];
     const others = language === "en" ? {} : (await import("./words.js")).WORDS;
     this.#words = { ...ENGLISH, ...(Object.hasOwn(others, language) && others[language]), ...this.strings };
     const rtl = ["ar", "he", "fa", "ur"].includes(language);
@@ -192,7 +193,8 @@ class Inbox extends HTMLElement {
   // What is shown
 
   #soon() {
-    this.#frame ||= requestAnimationFrame(() => { this.#frame = 0; this.#draw(); });
+    if (!this.#drawn.size) this.#draw(); // the first rows wait for no frame
+    else this.#frame ||= requestAnimationFrame(() => { this.#frame = 0; this.#draw(); });
   }
 
   #show() {
@@ -229,7 +231,8 @@ class Inbox extends HTMLElement {
     p.badge.hidden = p.all.disabled = !unread;
     p.badge.textContent = unread > 999 ? "999+" : unread;
     p.badge.setAttribute("aria-label", `${words.unread}: ${unread}`);
-    this.#drawRows(items);
+    this.#drawRows(this.#formats ? items : items.slice(0, SCREEN_ROWS));
+    if (items.length && !this.#formats) this.#late ||= requestAnimationFrame(() => setTimeout(() => this.#drawRest()));
     this.#drawBar(snapshot);
     const more = this.filter === "archived" ? snapshot.archived.hasMore : snapshot.hasMore;
     const waits = snapshot.loading || (more && !items.length);
@@ -242,6 +245,20 @@ class Inbox extends HTMLElement {
     this.#seen.unobserve(p.end); // so that it tells again whether the end is in sight
     if (more && !this.#stuck) this.#seen.observe(p.end);
     this.#panel?.draw(snapshot);
+  }
+
+  // The first rows are painted by now: the rest, and times.
+  #drawRest() {
+    if (!this.#ends.length || this.#formats) return;
+    const date = { dateStyle: "medium", timeStyle: "short" };
+    const make = (tag) => [new Intl.RelativeTimeFormat(tag, { numeric: "auto", style: "short" }), new Intl.DateTimeFormat(tag, date)];
+    try {
+      this.#formats = make(this.#tag);
+    } catch {
+      this.#formats = make(); // not a language tag
+    }
+    this.#sayTimes();
+    this.#draw();
   }
 
   #drawRows(items) {
@@ -278,7 +295,8 @@ class Inbox extends HTMLElement {
     const kind = item.reason === "mention" ? "mention" : item.kind;
     const quote = item.count < 2 && typeof item.data?.text === "string" ? item.data.text : "";
     const about = typeof item.data?.title === "string" ? ` · ${item.data.title}` : "";
-    const time = make("time", { datetime: item.updated_at, title: new Date(item.updated_at).toLocaleString(this.#format.resolvedOptions().locale) }, ago(item.updated_at, this.#format));
+    const time = make("time", { datetime: item.updated_at }, "\u00a0");
+    if (this.#formats) this.#sayTime(time);
     const main = make(url ? "a" : "button", { class: "main", part: "link", "data-act": "open", ...(url ? { href: url } : { type: "button" }), click: (event) => this.#open(event, item) },
       make("span", { part: "text", dir: "auto" }, ...sentence(item)), quote && make("span", { class: "quote", dir: "auto" }, quote),
       make("span", { class: "meta" }, time, about), item.read ? "" : make("span", { class: "hush" }, words.unread));
@@ -299,12 +317,16 @@ class Inbox extends HTMLElement {
     bar.replaceChildren(said, status === "closed" ? make("button", { type: "button", click: () => { this.inbox.stop(); this.inbox.start(); } }, this.#words.retry) : "");
   }
 
-  #tick() {
-    if (document.hidden) return;
-    for (const time of this.#root.querySelectorAll("time")) {
-      const said = ago(time.dateTime, this.#format);
-      if (said !== time.textContent) time.textContent = said;
-    }
+  #sayTimes() {
+    for (const time of this.#root.querySelectorAll("time")) this.#sayTime(time);
+  }
+
+  #sayTime(time) {
+    const [relative, date] = this.#formats;
+    const said = ago(time.dateTime, relative);
+    if (said === time.textContent) return;
+    time.textContent = said;
+    time.title = date.format(new Date(time.dateTime));
   }
 
   #toast(text, shown = true) {

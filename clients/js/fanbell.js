@@ -39,12 +39,12 @@ export class FanbellInbox {
     if (!this.#options.user) throw new TypeError("FanbellInbox needs a user");
     this.#line = new Line({
       options: this.#options,
-      edge: async () => (this.#edge ??= (await this.#api("GET", "/v1/edge")).url),
+      edge: () => this.#where(),
       stream: () => this.#options.url + this.#mine(`/stream?${this.#query({ cursor: this.#state.cursor })}`),
       post: (verb, body) => this.#api("POST", this.#mine(`/notifications/${verb}`), body),
       first: () => ({ type: "connect", user: this.#options.user, locale: this.#options.locale, cursor: this.#state.cursor ?? undefined }),
       heard: (frame) => { this.#tabs?.say({ type: "frame", frame }); this.#hear(frame); },
-      status: (status, why) => { this.#edge = status === "live" ? this.#edge : null; this.#tell(status, why); },
+      status: (status, why) => { this.#edge = why ? null : this.#edge; this.#tell(status, why); },
       failed: (error) => this.#fail(error),
     });
   }
@@ -69,6 +69,7 @@ export class FanbellInbox {
       });
       this.#tabs.join();
     } else this.#line.open();
+    this.#lookAhead();
     this.#changed();
   }
 
@@ -230,7 +231,8 @@ export class FanbellInbox {
   #adopt({ state, status }) {
     if (this.#line.cut) return;
     const before = this.#state;
-    this.#state = state;
+    this.#edge = null; // by the time that we lead it may be another
+    if (state.epoch !== null) this.#state = state; // who leads may know nothing yet
     const first = state.items.findIndex((item) => before.items.some((had) => had.id === item.id && had.cursor === item.cursor));
     if (before.cursor !== null) state.items.slice(0, Math.max(0, first)).reverse().forEach((item) => this.#notify(item));
     this.#tell(status);
@@ -265,6 +267,29 @@ export class FanbellInbox {
   }
 
   // What is asked for by HTTP
+
+  // While the lock and the connection are on their way: where the edge is, and rows to show until it says its own.
+  // What fails here, the line meets as well, and tells.
+  #lookAhead() {
+    const { transport, WebSocket } = this.#options;
+    if (WebSocket && transport !== "sse") this.#where().catch(() => {});
+    if (this.#state.epoch !== null) return;
+    this.#api("GET", this.#mine(`/notifications?${this.#query({ limit: PAGE_ROWS })}`)).then(({ items, unread, unseen }) => {
+      if (this.#state.epoch !== null || !this.#running) return;
+      this.#state = { ...this.#state, items, counts: { ...this.#state.counts, unread, unseen } };
+      this.#changed();
+    }).catch(() => {});
+  }
+
+  async #where() {
+    const asked = (this.#edge ??= this.#api("GET", "/v1/edge"));
+    try {
+      return (await asked).url;
+    } catch (error) {
+      if (this.#edge === asked) this.#edge = null;
+      throw error;
+    }
+  }
 
   // The page below what is there; of the archive, if so asked.
   loadMore({ archived = false } = {}) {

@@ -45,6 +45,29 @@ test("the first frame says who it is, and the store fills", async () => {
   assert.deepEqual([status, items.length, counted.unread, loading, hasMore], ["live", 1, 2, false, false]);
 });
 
+test("rows are there before the edge is, and give way to what it says", async () => {
+  edge.answers.set("GET /v1/users/ana/notifications", [200, page([item("a1")], { unread: 1, unseen: 1 })]);
+  const inbox = opened({ token: "t" });
+  const told = [];
+  inbox.on("notification", ({ id }) => told.push(id));
+  await settled();
+  const { items, counts: counted, status, loading } = inbox.getSnapshot();
+  assert.deepEqual([items[0].id, counted.unread, status, loading], ["a1", 1, "connecting", true]);
+  assert.deepEqual(edge.asked.map(({ path, headers }) => [path, headers.authorization]), [["/v1/edge", undefined], ["/v1/users/ana/notifications?limit=50", "Bearer t"]]);
+  assert.equal(edge.last.sent[0].cursor, undefined);
+  edge.last.say(hello(), page([item("a2"), item("a1")]));
+  assert.deepEqual([inbox.getSnapshot().items.map(({ id }) => id), told], [["a2", "a1"], []]);
+});
+
+test("rows that come by HTTP after the edge has spoken change nothing", async () => {
+  let answer;
+  edge.answers.set("GET /v1/users/ana/notifications", () => new Promise((resolve) => { answer = resolve; }));
+  const inbox = await live();
+  answer([200, page([item("a9")], { unread: 9, unseen: 9 })]);
+  await settled();
+  assert.deepEqual([inbox.getSnapshot().items.length, inbox.getSnapshot().counts.unread], [2, 2]);
+});
+
 test("a snapshot is the same until something changes, and cannot be changed", async () => {
   const inbox = await live();
   const before = inbox.getSnapshot();
