@@ -3,6 +3,7 @@ import { FanbellInbox } from "./fanbell.js";
 
 const TICK_MS = 30_000; // relative times, while they are seen
 const TOAST_MS = 5_000;
+const SEEN_MS = 1_000; // in sight, before a row counts as seen
 const SCREEN_ROWS = 16; // are drawn first, and what lies below a moment later
 const FILTERS = ["all", "unread", "archived"];
 const ENGLISH = {
@@ -68,13 +69,16 @@ class Inbox extends HTMLElement {
   #tag;
   #formats = null; // of times: costly to make, so not before the first rows are seen
   #late = 0;
-  #drawn = new Map(); // id to {node, said}
+  #drawn = new Map(); // id to {node, said, item, told: whether it was marked as seen}
   #fresh = new Set();
   #at = null; // id of the row that the keyboard is at
   #panel = null;
   #frame = 0;
   #timer;
-  #seen;
+  #seen; // tells whether the end is in sight
+  #eye; // tells which rows are
+  #inSight = new Set(); // ids of those that are not marked as seen
+  #glance = 0;
   #stuck = false; // older rows could not be loaded: not again before something changes
   #parts = {};
 
@@ -120,7 +124,7 @@ class Inbox extends HTMLElement {
         this.#tell("status", { status });
       }),
       inbox.on("counts", (counts) => this.#tell("counts", counts)),
-      inbox.on("error", () => this.#toast(this.#words.failed)),
+      inbox.on("error", ({ verb }) => verb === "seen" || this.#toast(this.#words.failed)), // nobody has asked for that
       inbox.on("notification", (item) => {
         this.#fresh.add(item.id);
         const wanted = this.#tell("notification", item);
@@ -141,6 +145,8 @@ class Inbox extends HTMLElement {
   #stop() {
     this.#ends.splice(0).forEach((end) => end());
     clearTimeout(this.#timer);
+    this.#blink();
+    this.#inSight.clear();
     cancelAnimationFrame(this.#frame);
     cancelAnimationFrame(this.#late);
     this.#frame = this.#late = 0;
@@ -187,7 +193,33 @@ class Inbox extends HTMLElement {
     p.toast = make("div", { class: "hush", part: "toast", role: "status", "aria-live": "polite" });
     this.#box.replaceChildren(make("header", { part: "header" }, make("h2", { part: "title" }, words.title, p.badge), p.all, p.settings), p.tabs, p.bar, p.scroll, p.toast);
     this.#seen = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && this.#more(), { root: p.scroll, rootMargin: "300px" });
-    this.#ends.push(() => this.#seen.disconnect());
+    this.#eye = new IntersectionObserver((entries) => {
+      for (const { target, intersectionRatio } of entries) this.#inSight[intersectionRatio < 0.5 ? "delete" : "add"](target.dataset.id);
+      this.#look();
+    }, { threshold: 0.5 });
+    const turned = () => { this.#blink(); this.#look(); };
+    document.addEventListener("visibilitychange", turned);
+    this.#ends.push(() => this.#seen.disconnect(), () => this.#eye.disconnect(), () => document.removeEventListener("visibilitychange", turned));
+  }
+
+  // Rows that stay in sight of a person for a moment are seen; each is said once, together with the others.
+  #look() {
+    if (this.#glance || !this.#inSight.size || document.hidden || this.getAttribute("mark-seen") === "false") return;
+    const before = new Map([...this.#inSight].map((id) => [id, this.#drawn.get(id)]));
+    this.#glance = setTimeout(() => {
+      this.#glance = 0;
+      const seen = [...this.#inSight].filter((id) => before.get(id) && before.get(id) === this.#drawn.get(id));
+      for (const id of seen) {
+        this.#drawn.get(id).told = true;
+        this.#lose(id);
+      }
+      if (seen.length) this.inbox.seen(seen).catch(() => {});
+      this.#look();
+    }, SEEN_MS);
+  }
+
+  #blink() {
+    this.#glance = clearTimeout(this.#glance) || 0;
   }
 
   // What is shown
@@ -267,16 +299,20 @@ class Inbox extends HTMLElement {
     const held = active?.closest(".row")?.dataset.id;
     const ids = items.map((item) => item.id);
     const place = [...list.children].findIndex((node) => node.dataset.id === held);
-    for (const [id, { node }] of this.#drawn) if (!ids.includes(id)) { node.remove(); this.#drawn.delete(id); }
+    for (const [id, { node }] of this.#drawn) if (!ids.includes(id)) { this.#lose(id); node.remove(); this.#drawn.delete(id); }
     if (!ids.includes(this.#at)) this.#at = held && ids.length ? ids[Math.min(Math.max(place, 0), ids.length - 1)] : ids[0];
     items.forEach((item, index) => {
-      const said = JSON.stringify(item);
+      const said = JSON.stringify({ ...item, seen: true }); // which does not show
       let known = this.#drawn.get(item.id);
       if (known?.said !== said) {
         const node = this.#row(item);
+        this.#lose(item.id);
         known?.node.replaceWith(node);
         this.#drawn.set(item.id, known = { node, said });
       }
+      known.item = item;
+      if (item.seen) this.#lose(item.id);
+      else if (!known.told) this.#eye.observe(known.node);
       if (this.#fresh.delete(item.id)) known.node.classList.add("new");
       if (list.children[index] !== known.node) list.insertBefore(known.node, list.children[index] || null);
     });
@@ -286,6 +322,11 @@ class Inbox extends HTMLElement {
       const kept = this.#drawn.get(ids.includes(held) ? held : this.#at)?.node;
       (kept?.querySelector(`[data-act="${active.dataset.act}"]`) || kept?.querySelector(".main") || this.#parts.tabs.querySelector("[tabindex='0']")).focus();
     }
+  }
+
+  #lose(id) {
+    this.#inSight.delete(id);
+    if (this.#drawn.has(id)) this.#eye.unobserve(this.#drawn.get(id).node);
   }
 
   #row(item) {
