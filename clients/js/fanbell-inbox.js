@@ -162,7 +162,8 @@ class Inbox extends HTMLElement {
   async #speak() {
     const language = this.#tag.toLowerCase().split("-")[0];
     const others = language === "en" ? {} : (await import("./words.js")).WORDS;
-    this.#words = { ...ENGLISH, ...(Object.hasOwn(others, language) && others[language]), ...this.strings };
+    const own = Object.hasOwn(others, language) ? others[language] : {};
+    this.#words = { ...ENGLISH, ...own, ...this.strings, kinds: { ...own.kinds, ...this.strings?.kinds } };
     const rtl = ["ar", "he", "fa", "ur"].includes(language);
     this.#box.dir = rtl && !this.hasAttribute("dir") ? "rtl" : "";
   }

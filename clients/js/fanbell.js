@@ -324,6 +324,9 @@ export class FanbellInbox {
     }
   }
 
+  // [{kind, channels}]: what preferences can be about.
+  getKinds = async () => (await this.#api("GET", this.#mine("/kinds"))).items;
+
   getMutes = async () => this.#know("mutes", (await this.#api("GET", this.#mine("/mutes?limit=1000"))).items);
 
   // `target` is "author:ID", "entity:ID", "thread:ID" or "scope:ID".

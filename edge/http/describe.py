@@ -50,6 +50,7 @@ TRACE: Final = {
 }
 COUNTS: Final = {"unread": 2, "unseen": 1, "kinds": {"like": 2}, "scopes": {"project-1": 1}}
 PREFERENCES: Final = {"items": [{"kind": "like", "channel": "inbox", "scope": "*", "value": "off"}]}
+CHOICES: Final = {"items": [{"kind": "like", "channels": ["inbox"]}]}
 PROFILE: Final = {
     "id": "ana",
     "name": "Ana",

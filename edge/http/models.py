@@ -215,6 +215,7 @@ MODELS: Final[dict[str, Schema]] = {
         {"source": {"type": "string", "description": "The text of a TOML file."}}, "source", closed=True
     ),
     "RulesInForce": _all({"version": _WHOLE, "kinds": _IDS, "source": _TEXT}),
+    "Choices": _all({"items": {"type": "array", "items": _all({"kind": ID, "channels": _IDS})}}),
     "RulesChecked": _all({"status": {"const": "good"}, "kinds": _IDS}),
     "RulesApplied": _all({"status": {"const": "accepted"}, "version": _WHOLE, "kinds": _IDS}),
     "Letters": _all({"items": {"type": "array", "items": _all(_LETTER)}, "next": _or_null(_WHOLE)}),
