@@ -201,6 +201,7 @@ export class FanbellInbox {
     else if (frame.type === "hello") {
       this.#tell("live");
       this.#flush(true);
+      if (!frame.recovered) this.#askAgain();
     } else if (frame.type === "notification") this.#notify(frame.item);
     if (this.#state === before) return;
     this.#changed();
@@ -232,7 +233,10 @@ export class FanbellInbox {
     if (this.#line.cut) return;
     const before = this.#state;
     this.#edge = null; // by the time that we lead it may be another
-    if (state.epoch !== null) this.#state = state; // who leads may know nothing yet
+    if (state.epoch !== null) { // who leads may know nothing yet
+      this.#state = { ...state, preferences: state.preferences ?? before.preferences, mutes: state.mutes ?? before.mutes };
+      this.#askAgain();
+    }
     const first = state.items.findIndex((item) => before.items.some((had) => had.id === item.id && had.cursor === item.cursor));
     if (before.cursor !== null) state.items.slice(0, Math.max(0, first)).reverse().forEach((item) => this.#notify(item));
     this.#tell(status);
@@ -311,7 +315,17 @@ export class FanbellInbox {
     this.#state = append(this.#state, page, archived, load.heard);
   }
 
+  // What may have been changed elsewhere while we did not hear.
+  #askAgain() {
+    const { preferences, mutes } = this.#state;
+    if (preferences) this.getPreferences().catch((error) => this.#fail(error));
+    if (mutes) this.getMutes().catch((error) => this.#fail(error));
+  }
+
   getPreferences = async () => this.#know("preferences", (await this.#api("GET", this.#mine("/preferences"))).items);
+
+  // [{kind, channels}]: what preferences can be about.
+  getKinds = async () => (await this.#api("GET", this.#mine("/kinds"))).items;
 
   async setPreferences(items) {
     const before = this.#state.preferences;
@@ -323,9 +337,6 @@ export class FanbellInbox {
       throw error;
     }
   }
-
-  // [{kind, channels}]: what preferences can be about.
-  getKinds = async () => (await this.#api("GET", this.#mine("/kinds"))).items;
 
   getMutes = async () => this.#know("mutes", (await this.#api("GET", this.#mine("/mutes?limit=1000"))).items);
 

@@ -349,6 +349,32 @@ test("preferences show at once, and as before if they are refused", async () => 
   assert.deepEqual(inbox.getSnapshot().preferences, []);
 });
 
+test("preferences and mutes are asked for again when it is not known what was missed", async () => {
+  const inbox = await live();
+  edge.answers.set("GET /v1/users/ana/preferences", [200, { items: [] }]).set("GET /v1/users/ana/mutes", [200, { items: ["author:ben"] }]);
+  await Promise.all([inbox.getPreferences(), inbox.getMutes()]);
+  const items = [{ kind: "like", value: "off" }];
+  edge.answers.set("GET /v1/users/ana/preferences", [200, { items }]).set("GET /v1/users/ana/mutes", [200, { items: [] }]);
+  edge.last.drop(1006);
+  await wait(200);
+  edge.last.say(hello());
+  assert.deepEqual([inbox.getSnapshot().preferences, inbox.getSnapshot().mutes], [[], ["author:ben"]]); // until the answer is here
+  await settled();
+  assert.deepEqual([inbox.getSnapshot().preferences, inbox.getSnapshot().mutes], [items, []]);
+  const asked = edge.asked.length;
+  edge.last.say(page([item("a1")]));
+  edge.last.drop(1006);
+  await wait(400);
+  edge.last.say(hello({ recovered: true, cursor: "c-page" }));
+  await settled();
+  assert.deepEqual(edge.asked.slice(asked).map(({ path }) => path).filter((path) => !path.startsWith("/v1/edge")), []);
+});
+
+test("nothing is asked again that nobody has asked for", async () => {
+  await live();
+  assert.deepEqual(edge.asked.filter(({ path }) => /mutes|preferences/.test(path)), []);
+});
+
 test("a mute goes out under its whole name", async () => {
   const inbox = await live();
   edge.answers.set("GET /v1/users/ana/mutes", [200, { items: [] }]).set("PUT /v1/users/ana/mutes/author%3Ab%2Fe%20n", [202, {}]);
