@@ -156,7 +156,19 @@ MODELS: Final[dict[str, Schema]] = {
     "Counts": _all({"unread": _WHOLE, "unseen": _WHOLE, "kinds": _NUMBERS, "scopes": _NUMBERS}),
     "Marks": {
         "oneOf": [
-            _object({"ids": {**_IDS, "maxItems": BATCH_MAX}}, "ids", closed=True),
+            _object(
+                {
+                    "ids": {**_IDS, "maxItems": BATCH_MAX},
+                    "cursors": {
+                        "type": "array",
+                        "items": _TEXT,
+                        "maxItems": BATCH_MAX,
+                        "description": "As many as ids: the `cursor` that each was shown with.",
+                    },
+                },
+                "ids",
+                closed=True,
+            ),
             _object({"up_to": {"type": "string", "description": "A cursor."}}, "up_to", closed=True),
         ]
     },
@@ -203,6 +215,7 @@ MODELS: Final[dict[str, Schema]] = {
         "items",
         closed=True,
     ),
+    "Choices": _all({"items": {"type": "array", "items": _all({"kind": ID, "channels": _IDS})}}),
     "Profile": _all({"id": ID, **_PROFILE}),
     "NewProfile": _object(_PROFILE, closed=True),
     "Status": _all({"status": _TEXT}),
@@ -215,7 +228,6 @@ MODELS: Final[dict[str, Schema]] = {
         {"source": {"type": "string", "description": "The text of a TOML file."}}, "source", closed=True
     ),
     "RulesInForce": _all({"version": _WHOLE, "kinds": _IDS, "source": _TEXT}),
-    "Choices": _all({"items": {"type": "array", "items": _all({"kind": ID, "channels": _IDS})}}),
     "RulesChecked": _all({"status": {"const": "good"}, "kinds": _IDS}),
     "RulesApplied": _all({"status": {"const": "accepted"}, "version": _WHOLE, "kinds": _IDS}),
     "Letters": _all({"items": {"type": "array", "items": _all(_LETTER)}, "next": _or_null(_WHOLE)}),

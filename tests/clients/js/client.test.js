@@ -407,7 +407,7 @@ test("where WebSockets do not open, the stream is read, and marks go by HTTP", a
   await until(() => inbox.getSnapshot().items.length);
   assert.deepEqual([inbox.getSnapshot().status, inbox.getSnapshot().items.length], ["live", 1]);
   await inbox.read("a1");
-  assert.deepEqual(edge.asked.at(-1).body, { ids: ["a1"] });
+  assert.deepEqual(edge.asked.at(-1).body, { ids: ["a1"], cursors: ["c-a1"] });
   edge.answers.set("GET /v1/users/ana/stream", [200, new ReadableStream()]);
   stream.enqueue(new TextEncoder().encode('event: close\ndata: {"code": 1001, "reason": "restart"}\n\n'));
   await until(() => inbox.getSnapshot().status !== "live");
