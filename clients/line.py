@@ -51,12 +51,12 @@ class Address:
         self._edge = None if self._api else url
         self.ssl = ssl
 
-    async def ask(self) -> str:
-        """The edge's address. Raises httpx.TransportError, Refused, Untrusted, Silent."""
+    async def ask(self, user: str | None) -> str:
+        """The edge's address, for `user` if they are known. Raises httpx.TransportError, Refused, Untrusted, Silent."""
         if self._edge is None:
             try:
                 async with self._http() as http:
-                    answer = await http.get(f"{self._api}/v1/edge")
+                    answer = await http.get(f"{self._api}/v1/edge", params={"user": user} if user else None)
             except httpx.ConnectError as error:
                 if (why := _distrust(error)) is not None:
                     raise Untrusted("the API", why.verify_message) from None
@@ -128,7 +128,7 @@ class Line:
             code: int | None = None
             self._on_status("connecting")
             try:
-                async with self._open(await self._address.ask()) as socket:
+                async with self._open(await self._address.ask(self._identity.user)) as socket:
                     try:
                         await self._say_who(socket, cursor())
                         while True:

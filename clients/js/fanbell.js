@@ -39,8 +39,8 @@ export class FanbellInbox {
     if (!this.#options.user) throw new TypeError("FanbellInbox needs a user");
     this.#line = new Line({
       options: this.#options,
-      edge: () => this.#where(),
-      stream: () => this.#options.url + this.#mine(`/stream?${this.#query({ cursor: this.#state.cursor })}`),
+      edge: async () => (await this.#where()).url,
+      stream: () => this.#stream(),
       post: (verb, body) => this.#api("POST", this.#mine(`/notifications/${verb}`), body),
       first: () => ({ type: "connect", user: this.#options.user, locale: this.#options.locale, cursor: this.#state.cursor ?? undefined }),
       heard: (frame) => { this.#tabs?.say({ type: "frame", frame }); this.#hear(frame); },
@@ -275,8 +275,7 @@ export class FanbellInbox {
   // While the lock and the connection are on their way: where the edge is, and rows to show until it says its own.
   // What fails here, the line meets as well, and tells.
   #lookAhead() {
-    const { transport, WebSocket } = this.#options;
-    if (WebSocket && transport !== "sse") this.#where().catch(() => {});
+    this.#where().catch(() => {});
     if (this.#state.epoch !== null) return;
     this.#api("GET", this.#mine(`/notifications?${this.#query({ limit: PAGE_ROWS })}`)).then(({ items, unread, unseen }) => {
       if (this.#state.epoch !== null || !this.#running) return;
@@ -286,13 +285,20 @@ export class FanbellInbox {
   }
 
   async #where() {
-    const asked = (this.#edge ??= this.#api("GET", "/v1/edge"));
+    const asked = (this.#edge ??= this.#api("GET", `/v1/edge?${new URLSearchParams({ user: this.#options.user })}`));
     try {
-      return (await asked).url;
+      return await asked;
     } catch (error) {
       if (this.#edge === asked) this.#edge = null;
       throw error;
     }
+  }
+
+  // With the partition, if that is known.
+  async #stream() {
+    const { stream = null } = await this.#where().catch(() => ({}));
+    const path = stream ?? this.#mine("/stream?");
+    return `${this.#options.url}${path}${path.endsWith("?") ? "" : "&"}${this.#query({ cursor: this.#state.cursor })}`;
   }
 
   // The page below what is there; of the archive, if so asked.
@@ -366,7 +372,7 @@ export class FanbellInbox {
   async #api(method, path, body, again = true) {
     const { url, fetch } = this.#options;
     if (this.#line.cut) throw failure("offline");
-    const token = path === "/v1/edge" ? null : await this.#line.token();
+    const token = path.startsWith("/v1/edge?") ? null : await this.#line.token();
     const headers = { ...(body && { "content-type": "application/json" }), ...(token && { authorization: `Bearer ${token}` }) };
     const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS) });
     const value = await answer.json().catch(() => ({})); // of a page by a proxy only the status counts

@@ -220,7 +220,7 @@ MODELS: Final[dict[str, Schema]] = {
     "NewProfile": _object(_PROFILE, closed=True),
     "Status": _all({"status": _TEXT}),
     "Ready": _all({"status": {"enum": ["ready", "not ready"]}, "why": _TEXT}),
-    "EdgePlace": _all({"url": _TEXT, "port": _WHOLE}),
+    "EdgePlace": _all({"url": _TEXT, "port": _WHOLE, "stream": _or_null(_TEXT)}),
     "NewTicket": _object({"user": ID}, closed=True),
     "Ticket": _all({"ticket": _TEXT, "expires_in_s": _WHOLE, "user": ID}),
     "Stats": {"type": "object"},

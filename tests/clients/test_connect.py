@@ -19,11 +19,13 @@ import fanbell
 from fanbell.clients import inbox as inbox_module
 from fanbell.clients.errors import Closed, MarkLate, MarkRefused, Refused, Untrusted
 from fanbell.clients.inbox import Inbox
+from fanbell.clients.line import Address
 from fanbell.edge import start as start_module
 from fanbell.edge.auth import make_token
 from fanbell.edge.backend import Busy
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import running as up
+from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity
 from tests.clients.told import hello, notification, page, row
 from tests.edge.certificates import Pair, trusting
@@ -447,6 +449,17 @@ async def test_an_api_by_tls_is_who_it_says(tmp_path: Path) -> None:
         with pytest.raises(Untrusted, match="the API is not whom"):
             async with fanbell.connect(server.http, user="ana"):
                 pass
+
+
+async def test_the_edge_is_asked_for_with_the_user(tmp_path: Path) -> None:
+    """
+    A client says whose inbox it wants, and so goes to the address that has the user's partition in it.
+    """
+    async with up(replace(Settings(), data=str(tmp_path), port=0, edge_port=0)) as server:
+        assert server.edge is not None
+        edge, at = f"ws://127.0.0.1:{server.edge.port}/", await Address(server.http).ask("ana/1 2")
+
+    assert at == f"{edge}?p={partition_of('ana/1 2', server.backend.partitions)}"
 
 
 async def test_leaving_is_said() -> None:

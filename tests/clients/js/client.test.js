@@ -37,7 +37,7 @@ test("the first frame says who it is, and the store fills", async () => {
   const inbox = opened({ token: "t", locale: "de" });
   assert.deepEqual([inbox.getSnapshot().status, inbox.getSnapshot().loading], ["connecting", true]);
   await settled();
-  assert.equal(edge.last.url, "ws://edge.test/");
+  assert.equal(edge.last.url, "ws://edge.test/?p=3");
   assert.equal(edge.last.protocol, "fanbell.v1");
   assert.deepEqual(edge.last.sent, [{ type: "connect", user: "ana", locale: "de", token: "t" }]);
   edge.last.say(hello(), page([item("a1")]));
@@ -53,7 +53,7 @@ test("rows are there before the edge is, and give way to what it says", async ()
   await settled();
   const { items, counts: counted, status, loading } = inbox.getSnapshot();
   assert.deepEqual([items[0].id, counted.unread, status, loading], ["a1", 1, "connecting", true]);
-  assert.deepEqual(edge.asked.map(({ path, headers }) => [path, headers.authorization]), [["/v1/edge", undefined], ["/v1/users/ana/notifications?limit=50", "Bearer t"]]);
+  assert.deepEqual(edge.asked.map(({ path, headers }) => [path, headers.authorization]), [["/v1/edge?user=ana", undefined], ["/v1/users/ana/notifications?limit=50", "Bearer t"]]);
   assert.equal(edge.last.sent[0].cursor, undefined);
   edge.last.say(hello(), page([item("a2"), item("a1")]));
   assert.deepEqual([inbox.getSnapshot().items.map(({ id }) => id), told], [["a2", "a1"], []]);
@@ -412,7 +412,7 @@ test("where WebSockets do not open, the stream is read, and marks go by HTTP", a
   stream.enqueue(new TextEncoder().encode('event: close\ndata: {"code": 1001, "reason": "restart"}\n\n'));
   await until(() => inbox.getSnapshot().status !== "live");
   await wait(2000); // the third failure in a row
-  await until(() => /stream\?cursor=c-page/.test(edge.asked.at(-1).path));
+  await until(() => /stream\?p=3&cursor=c-page/.test(edge.asked.at(-1).path));
 });
 
 test("by HTTP too, a mark is taken back if it is refused, and sent again if nobody answered", async () => {
