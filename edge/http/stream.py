@@ -30,7 +30,7 @@ SILENT_MS: Final = (
     40_000  # unacknowledged for so long, its client is gone: as long as a WebSocket's ping is waited for
 )
 TCP_USER_TIMEOUT: Final = 18  # of Linux; the socket module has no name for it everywhere
-PARAMETERS: Final = ("cursor", "locale", "ticket")
+PARAMETERS: Final = ("cursor", "locale", "ticket", "p")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,7 @@ CALLS: Final = (
             d.query("cursor", "Up to where the inbox is known; a header `Last-Event-ID` outranks it."),
             d.query("locale", "Language of the texts; the profile's without it.", d.LOCALE),
             d.query("ticket", "From `POST /v1/tickets`, instead of a token."),
+            d.query("p", "The user's partition, for balancers; not looked at here."),
         ),
     ),
 )
