@@ -355,9 +355,9 @@ class Hub:
         """A record was taken, whose row expires then: see to what leaves by itself."""
         if expires_ms is not None:
             self.leaver.expires(feed, expires_ms)
-        if feed.tally.pushed_out is not None:
-            row, feed.tally.pushed_out = feed.tally.pushed_out, None
-            self.leaver.pushed_out(feed, row)
+        if feed.tally.pushed_out:
+            feed.tally.pushed_out = False
+            self.leaver.pushed_out(feed)
 
     @staticmethod
     def _tell_all(feed: Feed, frame: Frame | None) -> None:

@@ -89,12 +89,9 @@ class Leaver:
         self._all(feed, in_ms)
         self.look(feed)
 
-    def pushed_out(self, feed: Feed, row: Row) -> None:
-        """A new row has pushed `row` out. With rows among the newest that clients know nothing of, they would go on
+    def pushed_out(self, feed: Feed) -> None:
+        """A new row has pushed one out. With rows among the newest that clients know nothing of, they would go on
         showing it."""
-        told_ms = feed.left.told_ms
-        if row.expires_at is not None and told_ms is not None and row.expires_at <= told_ms:
-            return  # and nobody shows it any more
         if feed.tally.expired(0, self._clock()):
             self.lost(feed)
         elif feed.tally.hides_rows:
