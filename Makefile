@@ -9,6 +9,8 @@ TIMED := sh .ci/timed
 PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
 MINUTES ?= 5
+COMPILED_EDGE := $(addprefix tests/edge/,test_fuzz_session.py test_mailbox.py test_ring.py test_session.py test_socket.py \
+  test_sse.py test_tally.py resume)
 ARGS ?=
 
 .PHONY: help install compiled demo test lint tests test-compiled test-browser test-cluster simulate chaos bench bench-cluster bench-edge lock docs format clean
@@ -34,10 +36,10 @@ lint: $(FULL)  ## ruff and strict mypy
 tests: compiled  ## the tests alone; ARGS="-k word" goes to pytest
 	@$(PYTEST) -n 2 --dist worksteal -m "not cluster and not browser" $(ARGS)
 
-test-compiled: compiled  ## those of the core again, with the core compiled
+test-compiled: compiled  ## those of the core and the edge again, as they are compiled
 	@test -d .compiled || echo "skipped: the core is not compiled, since there is no C compiler"
 	@test ! -d .compiled || FANBELL_TEST_COMPILED=1 $(PYTEST) -n 2 --dist worksteal -m "not cluster and not browser and not interpreted" \
-	  tests/schemas tests/streams tests/scenarios tests/projections $(ARGS)
+	  tests/schemas tests/streams tests/scenarios tests/projections $(COMPILED_EDGE) $(ARGS)
 
 test-browser: compiled  ## the tests of the edge with real clients: Chromium, Node, many sockets
 	@sh .ci/browser

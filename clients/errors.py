@@ -15,6 +15,13 @@ class Refused(ClientError):
         self.code = code
 
 
+class Untrusted(Refused):
+    """The certificate of the API or the edge is of nobody who is trusted here, is over, or is of another name."""
+
+    def __init__(self, who: str, why: str) -> None:
+        super().__init__(None, f"{who} is not whom it says it is: {why}")
+
+
 class MarkFailed(ClientError):
     """A mark is not known to be kept; what it showed was taken back. `ids` is empty where all were marked."""
 

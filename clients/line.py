@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
-from fanbell.clients.errors import Refused
+from fanbell.clients.errors import Refused, Untrusted
 from fanbell.clients.tokens import AWAY, Identity
 from fanbell.edge.close_codes import BY_CODE, BY_NAME, comes_back, wait_ms
 
@@ -51,11 +51,16 @@ class Address:
         self._edge = None if self._api else url
         self.ssl = ssl
 
-    async def ask(self) -> str:
-        """The edge's address. Raises httpx.TransportError, Refused, Silent."""
+    async def ask(self, user: str | None) -> str:
+        """The edge's address, for `user` if they are known. Raises httpx.TransportError, Refused, Untrusted, Silent."""
         if self._edge is None:
-            async with self._http() as http:
-                answer = await http.get(f"{self._api}/v1/edge")
+            try:
+                async with self._http() as http:
+                    answer = await http.get(f"{self._api}/v1/edge", params={"user": user} if user else None)
+            except httpx.ConnectError as error:
+                if (why := _distrust(error)) is not None:
+                    raise Untrusted("the API", why.verify_message) from None
+                raise
             if _may_change(answer.status_code):
                 raise Silent
             if answer.status_code != 200:
@@ -123,7 +128,7 @@ class Line:
             code: int | None = None
             self._on_status("connecting")
             try:
-                async with self._open(await self._address.ask()) as socket:
+                async with self._open(await self._address.ask(self._identity.user)) as socket:
                     try:
                         await self._say_who(socket, cursor())
                         while True:
@@ -141,7 +146,7 @@ class Line:
                 if not isinstance(error, InvalidMessage):  # … the server went away in the middle of it
                     raise Refused(None, f"what answers is not an edge: {error}") from None
             except SSLCertVerificationError as error:
-                raise Refused(None, f"the edge is not whom it says it is: {error.verify_message}") from None
+                raise Untrusted("the edge", error.verify_message) from None
             except (OSError, httpx.TransportError):
                 self._address.forget()
             except (Silent, msgspec.DecodeError):
@@ -217,6 +222,13 @@ async def _next(socket: ClientConnection, timeout_s: float) -> dict[str, Any]:
     async with asyncio.timeout(timeout_s):
         text = await socket.recv()
     return msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _distrust(error: BaseException | None) -> SSLCertVerificationError | None:
+    """What is wrong with a certificate, where that is what `error` comes of."""
+    while error is not None and not isinstance(error, SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _may_change(status: int) -> bool:

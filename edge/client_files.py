@@ -3,11 +3,15 @@
 Scripts are sent without comments and indentation, which a browser does not read: a third of their size. Each line
 stays on its line, so what a browser says of line 120 is true of line 120 here. Our scripts keep to the form that
 makes this safe: a comment begins its line or follows ` // ` and has no quotes, and no string goes over lines.
+
+The element is sent in one file with all that it imports: a browser knows of imports only once it has read what asks for
+them, and then asks for each. In that file every module but the last is a function that returns what it exports.
 """
 
 import gzip
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -19,7 +23,12 @@ TYPES: Final = {
     ".ts": b"text/plain; charset=utf-8",
 }
 PREFIX: Final = "/client/"
+ELEMENT: Final = "fanbell-inbox.js"
 _UNREAD: Final = re.compile(r"""^ +| +// [^"'`\n]*$""", re.MULTILINE)
+
+_IMPORT: Final = re.compile(r"""^import (?:(\{.+\}) from )?"\./(.+)";$""", re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export (?=(?:const|class|function|async function) (\w+))", re.MULTILINE)
+_EXPORTS: Final = re.compile(r"^export \{ (.+) \};$", re.MULTILINE)
 
 
 class File(NamedTuple):
@@ -34,18 +43,52 @@ class File(NamedTuple):
 def client_files() -> dict[str, File]:
     """Path under which a file is served: the file."""
     folder = files("fanbell.clients").joinpath("js")
-    found = {}
+    texts = {}
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        suffix = path.name[path.name.rfind(".") :]
-        if suffix in TYPES:
+        if _suffix(path.name) in TYPES:
             text = path.read_text(encoding="utf-8")
-            found[PREFIX + path.name] = _ready(slim(text) if suffix == ".js" else text, TYPES[suffix])
-    return found
+            texts[path.name] = slim(text) if path.name.endswith(".js") else text
+    texts[ELEMENT] = joined(ELEMENT, texts)
+    return {PREFIX + name: _ready(text, TYPES[_suffix(name)]) for name, text in texts.items()}
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
 
 
 def slim(script: str) -> str:
     """`script` without comments and indentation, line by line."""
     return _UNREAD.sub("", re.sub(r"(?m)^ *//.*$", "", script))
+
+
+def joined(name: str, scripts: Mapping[str, str]) -> str:
+    """The script `name` of `scripts` in one with all that it imports at once, and what these import."""
+    modules = [_as_function(one, scripts[one]) for one in _imported(name, scripts) if one != name]
+    return "".join(modules) + _IMPORT.sub(_taken, scripts[name])
+
+
+def _imported(name: str, scripts: Mapping[str, str]) -> list[str]:
+    """What the script imports, each before those that import it; then itself."""
+    found: dict[str, None] = {}
+    for _, other in _IMPORT.findall(scripts[name]):
+        found |= dict.fromkeys(_imported(other, scripts))
+    return [*found, name]
+
+
+def _as_function(name: str, script: str) -> str:
+    exported = [*_EXPORT.findall(script), *_EXPORTS.findall(script)]
+    body = _EXPORTS.sub("", _EXPORT.sub("", _IMPORT.sub(_taken, script)))
+    return f"const {_constant(name)} = (() => {{\n{body}return {{ {', '.join(exported)} }};\n}})();\n"
+
+
+def _taken(found: re.Match[str]) -> str:
+    names, name = found.groups()
+    return f"const {names} = {_constant(name)};" if names else ""
+
+
+def _constant(name: str) -> str:
+    """What holds the exports of the script `name`."""
+    return "$" + name.removesuffix(".js").replace("-", "_")
 
 
 def _ready(text: str, kind: bytes) -> File:

@@ -1,64 +1,31 @@
-"""Who is online: a feed is one user with their sessions; a partition is where we stand in the records they come from.
-
-Also the two ports that the hub works with: the inbox projection behind it, and the sessions' ends before it.
-"""
+"""A feed is one user who is online, with their sessions; a partition is where we stand in its records."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable
 
-from fanbell.edge.mailbox import Frame
+from fanbell.edge.frames import Frame
 from fanbell.edge.ring import Entry, Ring
 from fanbell.edge.tally import Tally
-from fanbell.projections.items import Item, Profiles
-from fanbell.projections.rows import Query
-from fanbell.projections.store import Row
-from fanbell.schemas.records import Notice, Told, Update
 
 
-class Inbox(Protocol):
-    """What the edge asks of the inbox projection; `projections.inbox.Inbox`."""
+class Link:
+    """A session's end at the socket. A class and no protocol, so that compiled code need not look its methods up."""
 
-    async def answer(self, user: str, query: Query, locale: str | None = None) -> dict[str, Any]:
-        """A page, as the API gives it. Raises StoreFailed."""
-        ...
+    def __init__(self, locale: str) -> None:
+        self.locale = locale
 
-    async def items(self, user: str, rows: Sequence[Row], locale: str | None = None) -> list[Item]:
-        """The rows, ready to show, in the same order; those that are gone left out. Raises StoreFailed."""
-        ...
-
-    def item_of(self, told: Notice | Update, profiles: Profiles, locale: str) -> bytes:
-        """What each recipient of `told` is shown, new and unread, as JSON."""
-        ...
-
-    def actors_of(self, told: Told) -> Sequence[str]:
-        """Whose names it takes to show `told`."""
-        ...
-
-    def forget(self, concerns: Callable[[str], bool]) -> None:
-        """Keep nothing of these users' inboxes: nobody tells when they change."""
-        ...
-
-    def forget_people(self) -> None:
-        """Read anew how people are shown."""
-        ...
-
-
-class Link(Protocol):
-    """A session's end at the socket."""
-
-    @property
-    def locale(self) -> str: ...
     def tell(self, frame: Frame) -> None:
         """A frame about a record, in order."""
-        ...
+        raise NotImplementedError
 
     def count(self) -> None:
         """The counters may have changed."""
-        ...
+        raise NotImplementedError
 
-    def end(self, why: str) -> None: ...
+    def end(self, why: str) -> None:
+        """End the session; `why` is a name in `close_codes`."""
+        raise NotImplementedError
 
 
 class Left:

@@ -9,17 +9,28 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
 
-from fanbell.edge.mailbox import UNKEYED, Frame
 from fanbell.projections.rows import Counts
 from fanbell.schemas.limits import BATCH_MAX
 from fanbell.schemas.parse import VERBS, Invalid, id_fault, parse_json
 
 SUBPROTOCOL: Final = "fanbell.v1"
+UNKEYED: Final = ""
 TEXT_CHARS_MAX: Final = 8_192  # token, cursor
 REF_CHARS_MAX: Final = 64
 _FIN_TEXT: Final = 0x81
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """What one session is sent, ready for the wire; shared by all who are sent the same."""
+
+    seq: int
+    """Seq of the record it tells of; -1 if of none."""
+    key: str
+    """A waiting frame of the same key is made useless by this one; `UNKEYED` makes none useless."""
+    of_rows: bool
+    """Whether all it says is of the inbox's rows, so that a page read after its record says it too."""
+    data: bytes
 
 
 class Malformed(ValueError):
@@ -188,7 +199,7 @@ def kept(ids: Sequence[str]) -> Frame:
 
 def counts(counted: Counts) -> Frame:
     """The counters. One that waits is useless once there is a newer one."""
-    return framed({"type": "counts", **asdict(counted)}, key="counts")
+    return Frame(-1, "counts", False, wire(b'{"type":"counts",' + _encode(counted)[1:]))
 
 
 def states(items: Sequence[Mapping[str, Any]], cursor: str, seq: int, per_frame: int) -> list[Frame]:

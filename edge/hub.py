@@ -1,43 +1,39 @@
-"""From records to sessions: who is online, by user; what each record says to them, made once per locale.
+"""From records to sessions: where we stand in each partition, who is online, and all that is read for them.
 
 Theory. Each partition has a ring, which says where we stand and sees gaps; gaps are read from the log. A
-record goes to the *feeds* of those of its recipients who are online: a dict look-up each. A feed is one user,
-with their sessions and the tally of their rows. What a record says can nearly always be said at once. Two
-things need the store first: names of people we have not met (then the partition waits for one read, within a
-bound), and rows that a mark or a quiet correction changed (then that one feed waits; what comes meanwhile queues
-behind it, so order holds).
+record goes to the *feeds* of those of its recipients who are online: a dict look-up each (`teller.py`). A feed is one
+user, with their sessions and the tally of their rows. Two things need the store before a record can be told: names of
+people we have not met (then the partition waits for one read, within a bound), and rows that it changed where they
+stand (then that one feed waits).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, TypeGuard
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 import structlog
 
-from fanbell.edge import frames
 from fanbell.edge.backend import Backend
-from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.feed import Feed, Inbox, Link, Partition
+from fanbell.edge.feed import Feed, Link, Partition
+from fanbell.edge.frames import Frame
 from fanbell.edge.leaving import Leaver
-from fanbell.edge.mailbox import Frame
 from fanbell.edge.names import Names
+from fanbell.edge.ports import Inbox
 from fanbell.edge.reread import Reread
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
-from fanbell.edge.tally import Tally, new_row
-from fanbell.projections.apply import change_of, expiry, profile_of
+from fanbell.edge.tally import Tally
+from fanbell.edge.teller import Teller
+from fanbell.edge.wording import Wording
 from fanbell.projections.inbox import wall_ms
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
 from fanbell.projections.rows import shown
 from fanbell.projections.store import Row, StoreFailed
-from fanbell.schemas.codec import content_of
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Mark, Notice, Retraction, Told, Update, Wish
+from fanbell.schemas.records import Told
 from fanbell.streams.log import LogFailed
 
-WAITING_MAX: Final = 4_096  # records queued behind one feed's read; a store that slow is no longer working
 READ_AT_ONCE: Final = 1_000  # records of the log per read while catching up
-ITEMS_PER_FRAME: Final = 25  # whole rows in one state frame: some 15 KB
 CATCH_UP_TRIES: Final = 100  # reads without progress, 50 ms apart, before the gap is given up
 IDS_TRIES: Final = 3  # readings of an inbox that changes while its ids are read
 IDLE_S: Final = (
@@ -46,7 +42,6 @@ IDLE_S: Final = (
 IDLE_EVERY_S: Final = 5.0  # that is looked at
 PEOPLE_EVERY_S: Final = 60.0  # how people are shown is read anew, where not all of their changes are heard
 RETRY_S: Final = 1.0  # between two tries to read a log that cannot be read
-ALL_LOCALES: Final = "*"
 log = structlog.get_logger("fanbell.edge")
 
 
@@ -73,6 +68,8 @@ class Hub:
         self.keep = keep
         """An inbox is its newest so many rows."""
         self.keep_age_ms = keep_age_ms
+        self.wording = Wording(backend.epoch, inbox, self.names, keep_age_ms, clock)
+        self._teller = Teller(self._feeds, self.names, self.wording, self.leaver, self, keep_age_ms)
         self._counted = counted
         self.reread = Reread(backend)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -205,7 +202,6 @@ class Hub:
             link.count()
 
     async def _fill_again(self, feed: Feed) -> None:
-        """A full inbox has lost a row: read the rows anew, and say which are left."""
         await self._fill(feed)
         self.leaver.lost(feed)
 
@@ -278,7 +274,7 @@ class Hub:
         if partition.queue is not None:
             partition.queue.extend(fresh)
             return
-        concerned = [(entry, feeds) for entry in fresh if (feeds := self._concerned(entry.told))]
+        concerned = self._teller.concerned(fresh)
         unmet = self.names.unmet(
             actor for entry, _ in concerned for actor in self.inbox.actors_of(entry.told)
         )
@@ -287,24 +283,7 @@ class Hub:
             self._task(self._meet(partition, unmet))
             return
         for entry, feeds in concerned:
-            for feed in feeds:
-                self._give(feed, entry)
-
-    def _concerned(self, told: Told) -> list[Feed]:
-        """The feeds that `told` is for."""
-        if isinstance(told, Notice | Update | Retraction):
-            return [feed for feed in map(self._feeds.get, told.recipients) if feed is not None]
-        if isinstance(told, Mark):
-            feed = self._feeds.get(told.user)
-            return [feed] if feed else []
-        if isinstance(told, Wish):
-            change = change_of(told)
-            profile = profile_of(change)
-            if profile is not None:
-                self.names.hear(change.user, profile)
-            feed = self._feeds.get(change.user)
-            return [feed] if feed and change.side != "other" else []
-        return []
+            self._teller.tell(entry, feeds)
 
     async def _meet(self, partition: Partition, unmet: set[str]) -> None:
         try:
@@ -323,72 +302,7 @@ class Hub:
             asked = profile.locale if profile else None
         return best_locale(asked or LOCALE_DEFAULT, self.backend.rules.people) or LOCALE_DEFAULT
 
-    def _give(self, feed: Feed, entry: Entry) -> None:
-        if feed.waiting is None:
-            self._deliver(feed, entry)
-        elif len(feed.waiting) < WAITING_MAX:
-            feed.waiting.append(entry)
-        else:
-            self.end(feed, "resume")
-
-    def _deliver(self, feed: Feed, entry: Entry) -> None:
-        told = entry.told
-        if is_news(told):
-            row = entry.row = entry.row or new_row(told, self.keep_age_ms)
-            feed.tally.take(told, row)
-            self._watch(feed, row.expires_at)
-            self._announce(feed, entry, row)
-        else:
-            changed = feed.tally.take(told)
-            expires_ms = self._expires_ms(told)
-            self._watch(feed, expires_ms)
-            if expires_ms is not None and expires_ms <= self.now_ms():
-                self._tell_all(feed, self._over(told))
-            elif changed:
-                self.behind(feed, self._tell_states(feed, told.seq, changed))
-            else:
-                self._tell_all(feed, self.plain(entry))
-        if feed.tally.short and not feed.reads:
-            self.behind(feed, self._fill_again(feed))
-
-    def _watch(self, feed: Feed, expires_ms: int | None) -> None:
-        """A record was taken, whose row expires then: see to what leaves by itself."""
-        if expires_ms is not None:
-            self.leaver.expires(feed, expires_ms)
-        if feed.tally.pushed_out:
-            feed.tally.pushed_out = False
-            self.leaver.pushed_out(feed)
-
-    @staticmethod
-    def _tell_all(feed: Feed, frame: Frame | None) -> None:
-        if frame is not None:
-            for link in list(feed.links):
-                link.tell(frame)
-                link.count()
-
-    def _announce(self, feed: Feed, entry: Entry, row: Row) -> None:
-        """Tell the feed's sessions of its new row, unless its time is over: no page shows it."""
-        if row.expires_at is not None and row.expires_at <= self.now_ms():
-            self._tell_all(feed, self._over(entry.told))
-            return
-        for link in list(feed.links):  # one that is too slow leaves
-            link.tell(entry.frames.get(link.locale) or self.notification(entry, link.locale))
-            link.count()
-
-    async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
-        """Tell the feed's sessions the state of `rows`, then what queued behind it."""
-        by_locale: dict[str, list[Frame]] = {}
-        try:
-            for locale in {link.locale for link in feed.links}:
-                by_locale[locale] = await self.states(feed.user, seq, rows, locale)
-        except StoreFailed as error:
-            log.error("rows cannot be read", error=str(error))
-            self.end(feed, "unavailable")
-        for link in list(feed.links):
-            for frame in by_locale.get(link.locale, ()):  # who joined meanwhile has read them already
-                link.tell(frame)
-            link.count()
-        self.go_on(feed)
+    # What is read for a feed, while its records queue
 
     def behind(self, feed: Feed, work: Coroutine[Any, Any, None]) -> None:
         """Run `work`, which reads for `feed`; its records queue until it calls `go_on`."""
@@ -397,64 +311,30 @@ class Hub:
 
     def go_on(self, feed: Feed) -> None:
         """Deliver what queued behind a read, up to the next record that needs one."""
-        waiting = feed.release()
-        while waiting and not feed.reads:
-            self._deliver(feed, waiting.popleft())
-        feed.put_back(waiting)
+        self._teller.go_on(feed)
 
-    # What is said
+    def rows_due(self, feed: Feed) -> None:
+        """A full inbox has lost a row: read the rows anew, and say which are left."""
+        self.behind(feed, self._fill_again(feed))
 
-    def cursor(self, seq: int) -> str:
-        return encode_cursor(self.backend.epoch, seq)
+    def states_due(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
+        """Tell the feed's sessions the state of `rows`, which the record `seq` changed."""
+        self.behind(feed, self._tell_states(feed, seq, rows))
 
-    def at_once(self, entry: Entry, locale: str) -> Frame | None:
-        """What a record says that needs no look at the rows as they are now; None for other records."""
-        expires_ms = self._expires_ms(entry.told)
-        if expires_ms is not None and expires_ms <= self.now_ms():
-            return self._over(entry.told)
-        return self.notification(entry, locale) if is_news(entry.told) else self.plain(entry)
-
-    def _expires_ms(self, told: Told) -> int | None:
-        if not isinstance(told, Notice | Update):
-            return None
-        return expiry(content_of(told.content), self.keep_age_ms)
-
-    def _over(self, told: Told) -> Frame | None:
-        """What a record says whose time is over: no page shows it, nor what a group was before it."""
-        if not isinstance(told, Update):
-            return None
-        return frames.retract(told.id, self.cursor(told.seq), told.seq)
-
-    def notification(self, entry: Entry, locale: str) -> Frame:
-        """What a new or grown row says to each of its recipients; names are at hand."""
-        frame = entry.frames.get(locale)
-        if frame is None:
-            told = entry.told
-            assert isinstance(told, Notice | Update)
-            item = self.inbox.item_of(told, self.names.known, locale)
-            id_ = told.id if isinstance(told, Update) else content_of(told.content).id
-            frame = frames.notification(item, id_, self.cursor(told.seq), told.seq)
-            entry.frames[locale] = frame
-        return frame
-
-    def plain(self, entry: Entry) -> Frame | None:
-        """What a retraction or a wish says; None for other records."""
-        told = entry.told
-        if not isinstance(told, Retraction | Wish):
-            return None
-        frame = entry.frames.get(ALL_LOCALES)
-        if frame is None:
-            if isinstance(told, Retraction):
-                frame = frames.retract(told.id, self.cursor(told.seq), told.seq)
-            else:
-                frame = frames.framed(wish_message(told, self.cursor(told.seq)), told.seq)
-            entry.frames[ALL_LOCALES] = frame
-        return frame
-
-    async def states(self, user: str, seq: int, rows: Sequence[Row], locale: str) -> list[Frame]:
-        """The whole state of those of `rows` that have not expired, as frames. Raises StoreFailed."""
-        items = await self.inbox.items(user, shown(rows, self.now_ms()), locale)
-        return frames.states(items, self.cursor(seq), seq, ITEMS_PER_FRAME)
+    async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
+        """Tell the feed's sessions the state of `rows`, then what queued behind it."""
+        by_locale: dict[str, list[Frame]] = {}
+        try:
+            for locale in {link.locale for link in feed.links}:
+                by_locale[locale] = await self.wording.states(feed.user, seq, rows, locale)
+        except StoreFailed as error:
+            log.error("rows cannot be read", error=str(error))
+            self.end(feed, "unavailable")
+        for link in list(feed.links):
+            for frame in by_locale.get(link.locale, ()):  # who joined meanwhile has read them already
+                link.tell(frame)
+            link.count()
+        self.go_on(feed)
 
     async def ids(self, user: str) -> list[str]:
         """The ids of all rows that the user's inbox shows. Raises StoreFailed.
@@ -478,21 +358,3 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work of the edge failed", error=f"{type(error).__name__}: {error}")
-
-
-def is_news(told: Told) -> TypeGuard[Notice | Update]:
-    """Whether `told` brings a row to the front."""
-    return isinstance(told, Notice) or (isinstance(told, Update) and told.announces)
-
-
-def wish_message(wish: Wish, cursor: str) -> Mapping[str, Any]:
-    """What the user's other devices hear of a change that took effect."""
-    change = change_of(wish)
-    message: dict[str, Any] = {"type": "wish", "kind": change.kind, "cursor": cursor}
-    if change.object is not None:
-        message["object"] = f"{change.aspect}:{change.object}" if change.aspect else change.object
-    if change.preferences is not None:
-        message["items"] = change.preferences
-    if change.kind == "profile":
-        message["profile"] = profile_of(change)
-    return message

@@ -23,7 +23,7 @@ import structlog
 
 from fanbell.edge import frames
 from fanbell.edge.feed import Feed
-from fanbell.edge.mailbox import Frame
+from fanbell.edge.frames import Frame
 from fanbell.projections.store import Row, Store, StoreFailed
 
 EVERY_MS: Final = 500  # at most so often per user: rows that expire one after the other share a read

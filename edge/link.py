@@ -10,33 +10,22 @@ server frames are not masked, there is no compression, and nobody else sends dat
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
-from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final, Protocol
-
-from websockets.asyncio.server import ServerConnection
-from websockets.datastructures import Headers
-from websockets.http11 import Request
-from websockets.protocol import Event, State
+from collections.abc import Sequence
+from typing import Any, Final
 
 from fanbell.edge import frames
-from fanbell.edge.addresses import EXEMPT
-from fanbell.edge.close_codes import BY_NAME, CloseCode
-from fanbell.edge.feed import Feed
-from fanbell.edge.frames import Ping
+from fanbell.edge.close_codes import BY_NAME
+from fanbell.edge.feed import Feed, Link
+from fanbell.edge.frames import UNKEYED, Frame, Ping
 from fanbell.edge.hub import Hub
-from fanbell.edge.limits import Bucket
-from fanbell.edge.mailbox import UNKEYED, Frame, Mailbox
-from fanbell.edge.session import Close, Ended, Gone, Input, Output, Pong, Send, Session
+from fanbell.edge.mailbox import Mailbox
+from fanbell.edge.pacer import COUNTS_EVERY_MS, Pacer
+from fanbell.edge.ports import WRITE_BUFFER_BYTES, Wire
+from fanbell.edge.session import Session
 from fanbell.edge.start import start
+from fanbell.edge.steps import Close, Ended, Gone, Input, Output, Pong, Send
 from fanbell.projections.rows import Counts
 
-COUNTS_EVERY_MS: Final = 100  # counters of one session, at most so often; the last always
-SLOTS: Final = 10  # the sessions' turns are spread over that time, so that a thousand never come at once
-SEND_BUFFER_BYTES: Final = 128 * 1024  # in the kernel; it would grow to 4 MB for a client that does not read
-WRITE_BUFFER_BYTES: Final = 32 * 1024  # in the transport; past it frames wait in the mailbox
-FORGOTTEN: Final = Request("/", Headers())
 TIMER_MAX_S: Final = 86_400.0  # a session that lives longer than a day may as well start anew
 
 
@@ -52,163 +41,7 @@ class Traffic:
         self.closed: dict[str, int] = {}
 
 
-class Wire(Protocol):
-    """What a link's frames travel by. It calls the link's `flush` once it takes bytes again."""
-
-    link: "SocketLink | None"
-
-    @property
-    def put_out(self) -> Callable[[bytes], object]:
-        """Send bytes, whole WebSocket frames of ours; never blocks. Only while `is_open`."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything may still be sent."""
-        ...
-
-    @property
-    def paused(self) -> bool:
-        """Whether the client has so much before it that frames had better wait."""
-        ...
-
-    def end(self, row: CloseCode) -> None:
-        """Say why, and close; at once, or as soon as the client takes it. A second call does nothing."""
-        ...
-
-    def abort(self) -> None:
-        """Drop the connection without another word."""
-        ...
-
-
-class Connection(ServerConnection):
-    """A connection of `websockets` that says when its transport takes data again: a `Wire`."""
-
-    link: "SocketLink | None" = None
-    address = EXEMPT
-    """What limits by address count for."""
-    bucket: Bucket | None = None
-    """Of the frames that may come, control frames and fragments included; None is any number."""
-    connections_max = 0
-    """Of one server, those included whose handshake has not come; past it new ones are dropped. 0 is no bound."""
-    put_out: Callable[[bytes], object]
-    _closing: "asyncio.Task[None] | None" = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.protocol.state is State.OPEN
-
-    def process_event(self, event: Event) -> None:
-        if self.bucket is not None and self.link is not None and not self.bucket.take(time.monotonic()):
-            self.link.end("too_fast")
-        super().process_event(event)
-
-    def end(self, row: CloseCode) -> None:
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self.close(row.code, row.reason))
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def take_authorization(self) -> str | None:
-        """What the handshake's Authorization header said; forgotten with this, for a session lasts for days."""
-        request = self.request
-        if request is None or "Authorization" not in request.headers:
-            return None
-        said = request.headers["Authorization"]
-        del request.headers["Authorization"]
-        return said
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.put_out = self.transport.write
-        if 0 < self.connections_max < len(self.server.handler_tasks):  # it has a task for each
-            self.transport.abort()
-            return
-        socket = transport.get_extra_info("socket")
-        if socket is not None:
-            socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
-
-    def forget_handshake(self) -> None:
-        """Let go of the headers of both sides, once what they say has been looked at: 2 KB of each idle socket."""
-        self.response = None
-        self.request = FORGOTTEN  # by having a request, `websockets` knows that the handshake is done
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.link is not None:
-            self.link.flush()
-
-
-def connections_of(most: int) -> type[Connection]:
-    """Connections of a server that holds at most so many at once."""
-    return type("Connection", (Connection,), {"connections_max": most})
-
-
-class Turn:
-    """What a link says within one turn of the loop goes out at its end, in one write.
-
-    A call into the kernel costs as much as everything else that a frame does, and records come in batches.
-    """
-
-    def __init__(self) -> None:
-        self._links: list[SocketLink] = []
-
-    def add(self, link: "SocketLink") -> None:
-        if not self._links:
-            asyncio.get_running_loop().call_soon(self._end)
-        self._links.append(link)
-
-    def _end(self) -> None:
-        links, self._links = self._links, []
-        for link in links:
-            link.write_out()
-
-
-class Pacer:
-    """Gives each link that has something to count one turn per 100 ms."""
-
-    def __init__(self) -> None:
-        self.turn = Turn()
-        self._slots: list[list[SocketLink]] = [[] for _ in range(SLOTS)]
-        self._links = 0
-        self._next = 0
-        self._slot = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def slot(self) -> int:
-        """The slot of a new link."""
-        self._slot = (self._slot + 1) % SLOTS
-        return self._slot
-
-    def add(self, link: "SocketLink") -> None:
-        """Give `link`, which waits for none, a turn."""
-        self._slots[link.slot].append(link)
-        self._links += 1
-        if self._timer is None:
-            self._wait()
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(COUNTS_EVERY_MS / SLOTS / 1000, self._turn)
-
-    def _turn(self) -> None:
-        self._next = (self._next + 1) % SLOTS
-        links, self._slots[self._next] = self._slots[self._next], []
-        self._links -= len(links)
-        for link in links:
-            link.paced = False
-            link.send_counts()
-        if self._links:
-            self._wait()
-        else:
-            self._timer = None
-
-
-class SocketLink:
+class SocketLink(Link):
     """Drives one `Session` and does what it says."""
 
     def __init__(
@@ -222,7 +55,7 @@ class SocketLink:
     ) -> None:
         self.session = Session(frames_max, bytes_max)
         self.mailbox = Mailbox(frames_max, bytes_max)
-        self.locale = ""
+        super().__init__("")
         self.feed: Feed | None = None
         self.slot = pacer.slot()
         self.paced = False
@@ -234,6 +67,8 @@ class SocketLink:
         self._pacer = pacer
         self._turn = pacer.turn
         self._out = b""
+        self._waits = False
+        """Whether there is something in the mailbox."""
         self._traffic = traffic
         self._counts: Counts | None = None
         self._counted_ms = 0
@@ -250,8 +85,13 @@ class SocketLink:
             self.do(session.step(frame))
         elif session.is_news(frame):
             counted = self._counts_due()
-            self.write((frame,) if counted is None else (frame, counted))
             self._has_counts = counted is not None
+            if self._waits or self._wire.paused:
+                self.write((frame,) if counted is None else (frame, counted))
+            else:  # as nearly always
+                self._put_out(frame.data)
+                if counted is not None:
+                    self._put_out(counted.data)
 
     def count(self) -> None:
         if self._has_counts:
@@ -292,11 +132,12 @@ class SocketLink:
     def write(self, told: Sequence[Frame]) -> None:
         wire, mailbox = self._wire, self.mailbox
         for frame in told:
-            if not wire.paused and not len(mailbox):
+            if not self._waits and not wire.paused:
                 self._put_out(frame.data)
             elif not wire.is_open:
                 return
             elif mailbox.put(frame):
+                self._waits = True
                 self._traffic.frames_waited += 1
             else:
                 self.end("resume")
@@ -310,15 +151,16 @@ class SocketLink:
         """Write what waits, as far as the transport takes it."""
         if not self._wire.is_open:
             return
-        while len(self.mailbox) and not self._wire.paused:
+        while self._waits and not self._wire.paused:
             self._put_out(self.mailbox.take().data)
+            self._waits = len(self.mailbox) > 0
             self.write_out()
 
     def send_counts(self) -> None:
         """The counters as they are now, unless the client has just these."""
         if self.session.state != "live" or self.feed is None:
             return
-        now_ms = int(time.time() * 1000)
+        now_ms = self._hub.now_ms()
         if now_ms - self._counted_ms < COUNTS_EVERY_MS:  # they went out with a notification since
             self.count()
             return
@@ -328,7 +170,7 @@ class SocketLink:
 
     def _counts_due(self) -> Frame | None:
         """The counters, if none were sent for so long that they may go out at once."""
-        now_ms = int(time.time() * 1000)
+        now_ms = self._hub.now_ms()
         if self.feed is None or now_ms - self._counted_ms < COUNTS_EVERY_MS:
             return None
         return self._counts_frame(self.feed, now_ms)
@@ -336,7 +178,7 @@ class SocketLink:
     def _counts_frame(self, feed: Feed, now_ms: int) -> Frame | None:
         """The counters of `feed`, if they are not those that were sent last."""
         counts = feed.tally.counts(now_ms)
-        if counts == self._counts:
+        if counts is self._counts or counts == self._counts:
             return None
         self._counts, self._counted_ms = counts, now_ms
         return frames.counts(counts)
@@ -350,7 +192,7 @@ class SocketLink:
     def gone(self) -> None:
         """The connection is no more."""
         self.session.step(Gone())
-        self.mailbox.clear()
+        self._forget_waiting()
         if self._deadline is not None:
             self._deadline.cancel()
         if self.feed is not None:
@@ -372,7 +214,7 @@ class SocketLink:
         if ref is not None:
             message["ref"] = ref
         if self.session.state == "live" and self.feed is not None:
-            message["cursor"] = self._hub.cursor(self._heard(self.feed))
+            message["cursor"] = self._hub.wording.cursor(self._heard(self.feed))
         self.say(message, key="pong")
 
     def _heard(self, feed: Feed) -> int:
@@ -383,21 +225,26 @@ class SocketLink:
     def _close(self, why: str) -> None:
         row = BY_NAME[why]
         self.why = why
-        self.mailbox.clear()
+        self._forget_waiting()
         self.write_out()
         if self.feed is not None:
             self._hub.leave(self.feed, self)
         self._wire.end(row)
 
+    def _forget_waiting(self) -> None:
+        self.mailbox.clear()
+        self._waits = False
+
     def _put_out(self, data: bytes) -> None:
         """Write `data` at the end of this turn of the loop, with whatever else comes until then."""
         self._traffic.frames_sent += 1
-        if not self._out:
+        out = self._out
+        if not out:
             self._out = data
             self._turn.add(self)
         else:
-            self._out += data
-            if len(self._out) > WRITE_BUFFER_BYTES:  # the transport is to say whether it takes more
+            self._out = out + data
+            if len(out) + len(data) > WRITE_BUFFER_BYTES:  # the transport is to say whether it takes more
                 self.write_out()
 
     def write_out(self) -> None:

@@ -7,23 +7,8 @@ receive, or get again by resuming from it, something newer about it.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
-from msgspec import Struct
-
-UNKEYED: Final = ""
-
-
-class Frame(Struct, frozen=True, gc=False):
-    """What one session is sent, ready for the wire; shared by all who are sent the same."""
-
-    seq: int
-    """Seq of the record it tells of; -1 if of none."""
-    key: str
-    """A waiting frame of the same key is made useless by this one; `UNKEYED` makes none useless."""
-    of_rows: bool
-    """Whether all it says is of the inbox's rows, so that a page read after its record says it too."""
-    data: bytes
+from fanbell.edge.frames import Frame
 
 
 class Mailbox:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from fanbell.edge.mailbox import Frame
+from fanbell.edge.frames import Frame
 from fanbell.projections.store import Row
 from fanbell.schemas.records import Notice, Retraction, Told, Update
 

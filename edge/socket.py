@@ -8,10 +8,9 @@ time of each step.
 
 import asyncio
 import resource
-import secrets
 import ssl
 import time
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -21,21 +20,22 @@ from websockets.typing import Subprotocol
 
 from fanbell.edge import frames
 from fanbell.edge.auth import Auth, Caller, KeysAway, Unauthorized
-from fanbell.edge.backend import Backend, Busy, Unavailable
+from fanbell.edge.backend import Backend
 from fanbell.edge.close_codes import BY_NAME
-from fanbell.edge.cursor import BadCursor, decode_cursor
+from fanbell.edge.connection import Connection, connections_of
 from fanbell.edge.doors import FULL, LEAVING, Doors, DoorSettings, Refusal
 from fanbell.edge.drain import drain
-from fanbell.edge.feed import Inbox
-from fanbell.edge.frames import Connect, Malformed, Marks, Token, UnknownType, parse
+from fanbell.edge.frames import Connect, Malformed, Token, UnknownType, parse
 from fanbell.edge.hub import Hub
 from fanbell.edge.limits import Bucket
-from fanbell.edge.link import WRITE_BUFFER_BYTES, Connection, Pacer, SocketLink, Traffic, Wire, connections_of
+from fanbell.edge.link import SocketLink, Traffic
+from fanbell.edge.marking import Marker
+from fanbell.edge.pacer import Pacer
+from fanbell.edge.ports import WRITE_BUFFER_BYTES, Inbox, Wire
 from fanbell.edge.presence import LEASE_MS
 from fanbell.edge.roll_call import RollCall
-from fanbell.edge.session import Admit, Admitted, Mark, Output, Renew
+from fanbell.edge.steps import Admit, Admitted, Mark, Output, Renew
 from fanbell.projections.store import StoreFailed
-from fanbell.schemas.records import Change
 from fanbell.streams.log import LogFailed
 
 FILES_KEPT: Final = 256  # open files that are not sockets of ours: databases, snapshots, HTTP
@@ -106,6 +106,7 @@ class Edge:
         self._auth = auth
         self._roll_call = RollCall(backend, lease_ms)
         self._hub = Hub(backend, inbox, settings.inbox_keep, keep_age_ms, self._roll_call.count)
+        self._marker = Marker(backend, self._roll_call)
         self._pacer = Pacer()
         self._traffic = Traffic()
         self._server: Server | None = None
@@ -315,7 +316,7 @@ class Edge:
         if isinstance(output, Admit):
             await self._admit(connection, link, output.connect)
         elif isinstance(output, Mark):
-            await self._mark(link, output.marks)
+            await self._marker.mark(link, output.marks)
         elif isinstance(output, Renew):
             await self._renew(link, output.token)
 
@@ -324,9 +325,8 @@ class Edge:
 
         Before it is registered, time may end it at every await.
         """
-        header = connection.take_authorization()
         try:
-            caller = await self._caller(connect.token, header)
+            caller = await self._caller(connect.token, connection.authorization)
             user = connect.user or caller.user
             if user is None:
                 return link.end("malformed")
@@ -365,50 +365,3 @@ class Edge:
         if token.ref is not None:
             answer = {"type": "accepted"} if refused is None else {"type": "refused", "reason": refused}
             link.say(answer | {"ref": token.ref})
-
-    async def _mark(self, link: SocketLink, marks: Marks) -> None:
-        """Put marks into the log. Answers only if the client gave a ref, and then only once they are durable."""
-        assert link.feed is not None
-        self._roll_call.active(link.feed.user, link.feed.partition.index)
-        answer: dict[str, Any]
-        try:
-            change = await self._change_of(link.feed.user, marks)
-            if change is not None:
-                await self._backend.change([change])
-            answer = {"type": "accepted"}
-        except BadCursor:
-            return link.end("malformed")
-        except Busy as error:
-            answer = {"type": "refused", "reason": "busy", "retry_after_s": error.retry_after_s}
-        except (Unavailable, StoreFailed) as error:
-            answer = {"type": "refused", "reason": "unavailable", "detail": str(error)}
-        if marks.ref is not None:
-            link.say(answer | {"ref": marks.ref})
-        return None
-
-    async def _change_of(self, user: str, marks: Marks) -> Change | None:
-        """The change that `marks` asks for; None if nothing it names is there. Raises BadCursor, StoreFailed."""
-        epoch = self._backend.epoch
-        seqs: dict[str, int] = {}
-        up_to = None
-        if marks.up_to is not None:
-            up_to = decode_cursor(marks.up_to, epoch)
-        elif marks.cursors is not None:
-            seqs = {
-                id_: decode_cursor(text, epoch) for id_, text in zip(marks.ids, marks.cursors, strict=True)
-            }
-        else:
-            seqs = await self._backend.store.seqs_of(user, list(dict.fromkeys(marks.ids)))
-        if up_to is None and not seqs:
-            return None
-        return Change(
-            id=secrets.token_hex(16),
-            kind="mark",
-            user=user,
-            side="user",
-            verb=marks.verb,
-            ids=list(seqs),
-            seqs=list(seqs.values()),
-            up_to=up_to,
-            occurred_at=time.time_ns() // 1_000_000,
-        )

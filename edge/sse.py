@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from fanbell.edge.close_codes import CloseCode
 from fanbell.edge.frames import payloads
-from fanbell.edge.link import WRITE_BUFFER_BYTES, SocketLink
+from fanbell.edge.link import SocketLink
+from fanbell.edge.ports import WRITE_BUFFER_BYTES
 
 RETRY_MS: Final = (
     1_000  # before a bare EventSource asks again; our own clients go by the table of close codes

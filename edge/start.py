@@ -20,11 +20,12 @@ from typing import Any, Final
 from fanbell.edge import frames
 from fanbell.edge.cursor import BadCursor, decode_cursor
 from fanbell.edge.feed import Feed
-from fanbell.edge.hub import ITEMS_PER_FRAME, Hub, is_news
-from fanbell.edge.mailbox import Frame
+from fanbell.edge.frames import Frame
+from fanbell.edge.hub import Hub
 from fanbell.edge.reread import concerned
 from fanbell.edge.ring import Entry
-from fanbell.edge.session import Opened
+from fanbell.edge.steps import Opened
+from fanbell.edge.wording import ITEMS_PER_FRAME, is_news
 from fanbell.projections.rows import Query, shown
 from fanbell.projections.store import Row
 from fanbell.schemas.records import Retraction, Told, Update
@@ -54,7 +55,7 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
             return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
     page = await hub.inbox.answer(feed.user, Query(limit=PAGE_ROWS), locale)
     shown_to = decode_cursor(page["cursor"], hub.backend.epoch)
-    frame = frames.framed({"type": "page", **page, "cursor": hub.cursor(at)})
+    frame = frames.framed({"type": "page", **page, "cursor": hub.wording.cursor(at)})
     hub.leaver.watch(feed, now_ms, at, shown_to)
     return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown_to)
 
@@ -138,10 +139,10 @@ async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Seque
         seq = entry.told.seq
         if is_news(entry.told) and seq in moved:
             continue
-        if (frame := hub.at_once(entry, locale)) is not None:
+        if (frame := hub.wording.at_once(entry, locale)) is not None:
             out.append(frame)
         elif rows := changed.get(seq):
-            out += await hub.states(feed.user, seq, rows, locale)
+            out += await hub.wording.states(feed.user, seq, rows, locale)
     return out
 
 
@@ -179,7 +180,7 @@ async def _by_rows(
     out = [frames.kept(await hub.ids(feed.user))]
     if old:
         items = await hub.inbox.items(feed.user, old, locale)
-        out += frames.states(items, hub.cursor(since), since, ITEMS_PER_FRAME)
+        out += frames.states(items, hub.wording.cursor(since), since, ITEMS_PER_FRAME)
     items = await hub.inbox.items(feed.user, new, locale)
     return out + [_notification_of(item, hub) for item in items]
 

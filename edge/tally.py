@@ -159,11 +159,16 @@ class Tally:
         return changed
 
     def _put(self, row: Row) -> list[Row]:
-        had = self._rows.get(row.seq)
-        if had is not None and had.changed_seq >= row.changed_seq:
-            return [had]
-        self._keep_row(row)
         seqs = self._seqs
+        if not seqs or row.seq > seqs[-1]:  # as nearly always
+            self._rows[row.seq] = row
+            seqs.append(row.seq)
+            self._count(row, 1)
+        else:
+            had = self._rows.get(row.seq)
+            if had is not None and had.changed_seq >= row.changed_seq:
+                return [had]
+            self._keep_row(row)
         if len(seqs) > self._keep:
             self._was_full = self.pushed_out = True
             oldest = seqs.pop(0)
@@ -176,8 +181,6 @@ class Tally:
         before, seqs = self._rows.get(row.seq), self._seqs
         if before is not None:
             self._count(before, -1)
-        elif not seqs or row.seq > seqs[-1]:  # as nearly always
-            seqs.append(row.seq)
         else:
             insort(seqs, row.seq)
         self._rows[row.seq] = row

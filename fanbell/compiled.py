@@ -31,12 +31,16 @@ ONE_OF_IT: Final = "fanbell.streams.core.fan_out"
 PATTERNS: Final = (
     "streams/core/*.py",
     "schemas/by_hand.py", "schemas/codec.py", "schemas/parse.py", "schemas/partitions.py", "schemas/wellformed.py",
+    "edge/feed.py", "edge/link.py", "edge/mailbox.py", "edge/pacer.py", "edge/ring.py", "edge/session.py",
+    "edge/tally.py", "edge/teller.py", "edge/wording.py",
 )  # fmt: skip
-"""What is compiled: the folds, and how their records are read, checked and written.
+"""What is compiled: the folds, how their records are read, checked and written, and the edge from record to socket.
 
 Nothing that msgspec decodes into may be in them: of `list[Entry]` mypyc keeps only that it is a list.
 """
-READ_WITH_IT: Final = ("fanbell/compiled.py", "schemas/*.py", "streams/log.py")
+READ_WITH_IT: Final = (
+    "fanbell/compiled.py", "edge/*.py", "projections/*.py", "schemas/*.py", "streams/log.py",
+)  # fmt: skip
 """What it is made of beside that: constants of other modules are taken in, too"""
 
 

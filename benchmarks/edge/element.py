@@ -2,8 +2,9 @@
 
 A real server with an inbox of 50, and headless Chromium. The page is three lines, of a site of its own: the script, and
 the element. Each time it is opened in a profile of its own, so nothing is cached; the clock is the page's, from the
-start of the navigation to the frame in which rows are there. The size is that of all scripts that were asked for until
-then, as they came over the line, compressed; the style sheet is beside it.
+start of the navigation to the frame in which rows are shown: a screenful, for the others follow once it is painted. The
+size is that of all scripts that were asked for until then, as they came over the line, compressed; the style sheet is
+beside it.
 
 Figures asked: at most 15 KB of scripts; at most 150 ms.
 """
@@ -47,8 +48,10 @@ PAGE: Final = """<!doctype html><meta charset="utf-8"><title>Inbox</title>
 <fanbell-inbox user="{user}"></fanbell-inbox>
 <script>
 const look = () => {{
-  const rows = document.querySelector("fanbell-inbox").shadowRoot?.querySelectorAll("[data-id]").length;
-  if (rows) window.shown = {{ rows, ms: performance.now() }};
+  const ms = performance.now();
+  const found = [...document.querySelector("fanbell-inbox").shadowRoot?.querySelectorAll("[data-id]") ?? []];
+  const rows = found.filter((row) => row.checkVisibility()).length;
+  if (rows) window.shown = {{ rows, ms }};
   else requestAnimationFrame(look);
 }};
 requestAnimationFrame(look);

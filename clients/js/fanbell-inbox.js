@@ -1,12 +1,10 @@
 // <fanbell-inbox user token url locale filter theme>: a person's inbox, live. What people wrote is put in as text only.
 import { FanbellInbox } from "./fanbell.js";
-import "./close_codes.js"; // these too are asked for at once, not one after the other as each is met
-import "./line.js";
-import "./store.js";
-import "./tabs.js";
 
 const TICK_MS = 30_000; // relative times, while they are seen
 const TOAST_MS = 5_000;
+const SEEN_MS = 1_000; // in sight, before a row counts as seen
+const SCREEN_ROWS = 16; // are drawn first, and what lies below a moment later
 const FILTERS = ["all", "unread", "archived"];
 const ENGLISH = {
   title: "Notifications", all: "All", unread: "Unread", archived: "Archived", readAll: "Mark all as read", preferences: "Preferences",
@@ -30,13 +28,18 @@ export function make(tag, attributes = {}, ...inside) {
   return node;
 }
 
+const icons = new Map(); // made once each, and copied
+
 function icon(name) {
-  const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("d", Object.hasOwn(PATHS, name) ? PATHS[name] : PATHS.bell);
-  svg.append(path);
-  return svg;
+  if (!icons.has(name)) {
+    const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    path.setAttribute("d", Object.hasOwn(PATHS, name) ? PATHS[name] : PATHS.bell);
+    svg.append(path);
+    icons.set(name, svg);
+  }
+  return icons.get(name).cloneNode(true);
 }
 
 // An address that is safe to go to: relative or http(s), read by browsers as it stands.
@@ -63,14 +66,19 @@ class Inbox extends HTMLElement {
   #ends = [];
   #own = false;
   #words = ENGLISH;
-  #format;
-  #drawn = new Map(); // id to {node, said}
+  #tag;
+  #formats = null; // of times: costly to make, so not before the first rows are seen
+  #late = 0;
+  #drawn = new Map(); // id to {node, said, item, told: whether it was marked as seen}
   #fresh = new Set();
   #at = null; // id of the row that the keyboard is at
   #panel = null;
   #frame = 0;
   #timer;
-  #seen;
+  #seen; // tells whether the end is in sight
+  #eye; // tells which rows are
+  #inSight = new Set(); // ids of those that are not marked as seen
+  #glance = 0;
   #stuck = false; // older rows could not be loaded: not again before something changes
   #parts = {};
 
@@ -116,7 +124,7 @@ class Inbox extends HTMLElement {
         this.#tell("status", { status });
       }),
       inbox.on("counts", (counts) => this.#tell("counts", counts)),
-      inbox.on("error", () => this.#toast(this.#words.failed)),
+      inbox.on("error", ({ verb }) => verb === "seen" || this.#toast(this.#words.failed)), // nobody has asked for that
       inbox.on("notification", (item) => {
         this.#fresh.add(item.id);
         const wanted = this.#tell("notification", item);
@@ -125,11 +133,11 @@ class Inbox extends HTMLElement {
     ];
     if (this.hasAttribute("title-badge")) import("./badge.js").then(({ showBadge }) => this.inbox === inbox && this.#ends.push(showBadge(inbox)));
     if (this.#own) inbox.start();
-    const tag = locale || document.documentElement.lang || navigator.language;
-    await this.#speak(tag);
+    this.#tag = locale || document.documentElement.lang || navigator.language;
+    await this.#speak();
     if (inbox !== this.inbox || !this.#ends.length) return;
     this.#build();
-    const tick = setInterval(() => this.#tick(), TICK_MS);
+    const tick = setInterval(() => { if (!document.hidden && this.#formats) this.#sayTimes(); }, TICK_MS);
     this.#ends.push(() => clearInterval(tick));
     this.#show();
   }
@@ -137,8 +145,12 @@ class Inbox extends HTMLElement {
   #stop() {
     this.#ends.splice(0).forEach((end) => end());
     clearTimeout(this.#timer);
+    this.#blink();
+    this.#inSight.clear();
     cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    cancelAnimationFrame(this.#late);
+    this.#frame = this.#late = 0;
+    this.#formats = null;
     if (this.#own) {
       this.inbox.stop();
       this.inbox = undefined;
@@ -147,15 +159,11 @@ class Inbox extends HTMLElement {
     this.#drawn.clear();
   }
 
-  async #speak(tag) {
-    const language = tag.toLowerCase().split("-")[0];
-    try {
-      this.#format = new Intl.RelativeTimeFormat(tag, { numeric: "auto", style: "short" });
-    } catch {
-      this.#format = new Intl.RelativeTimeFormat(); // not a language tag
-    }
+  async #speak() {
+    const language = this.#tag.toLowerCase().split("-")[0];
     const others = language === "en" ? {} : (await import("./words.js")).WORDS;
-    this.#words = { ...ENGLISH, ...(Object.hasOwn(others, language) && others[language]), ...this.strings };
+    const own = Object.hasOwn(others, language) ? others[language] : {};
+    this.#words = { ...ENGLISH, ...own, ...this.strings, kinds: { ...own.kinds, ...this.strings?.kinds } };
     const rtl = ["ar", "he", "fa", "ur"].includes(language);
     this.#box.dir = rtl && !this.hasAttribute("dir") ? "rtl" : "";
   }
@@ -186,13 +194,40 @@ class Inbox extends HTMLElement {
     p.toast = make("div", { class: "hush", part: "toast", role: "status", "aria-live": "polite" });
     this.#box.replaceChildren(make("header", { part: "header" }, make("h2", { part: "title" }, words.title, p.badge), p.all, p.settings), p.tabs, p.bar, p.scroll, p.toast);
     this.#seen = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && this.#more(), { root: p.scroll, rootMargin: "300px" });
-    this.#ends.push(() => this.#seen.disconnect());
+    this.#eye = new IntersectionObserver((entries) => {
+      for (const { target, intersectionRatio } of entries) this.#inSight[intersectionRatio < 0.5 ? "delete" : "add"](target.dataset.id);
+      this.#look();
+    }, { threshold: 0.5 });
+    const turned = () => { this.#blink(); this.#look(); };
+    document.addEventListener("visibilitychange", turned);
+    this.#ends.push(() => this.#seen.disconnect(), () => this.#eye.disconnect(), () => document.removeEventListener("visibilitychange", turned));
+  }
+
+  // Rows that stay in sight of a person for a moment are seen; each is said once, together with the others.
+  #look() {
+    if (this.#glance || !this.#inSight.size || document.hidden || this.getAttribute("mark-seen") === "false") return;
+    const before = new Map([...this.#inSight].map((id) => [id, this.#drawn.get(id)]));
+    this.#glance = setTimeout(() => {
+      this.#glance = 0;
+      const seen = [...this.#inSight].filter((id) => before.get(id) && before.get(id) === this.#drawn.get(id));
+      for (const id of seen) {
+        this.#drawn.get(id).told = true;
+        this.#lose(id);
+      }
+      if (seen.length) this.inbox.seen(seen).catch(() => {});
+      this.#look();
+    }, SEEN_MS);
+  }
+
+  #blink() {
+    this.#glance = clearTimeout(this.#glance) || 0;
   }
 
   // What is shown
 
   #soon() {
-    this.#frame ||= requestAnimationFrame(() => { this.#frame = 0; this.#draw(); });
+    if (!this.#drawn.size) this.#draw(); // the first rows wait for no frame
+    else this.#frame ||= requestAnimationFrame(() => { this.#frame = 0; this.#draw(); });
   }
 
   #show() {
@@ -229,7 +264,8 @@ class Inbox extends HTMLElement {
     p.badge.hidden = p.all.disabled = !unread;
     p.badge.textContent = unread > 999 ? "999+" : unread;
     p.badge.setAttribute("aria-label", `${words.unread}: ${unread}`);
-    this.#drawRows(items);
+    this.#drawRows(this.#formats ? items : items.slice(0, SCREEN_ROWS));
+    if (items.length && !this.#formats) this.#late ||= requestAnimationFrame(() => setTimeout(() => this.#drawRest()));
     this.#drawBar(snapshot);
     const more = this.filter === "archived" ? snapshot.archived.hasMore : snapshot.hasMore;
     const waits = snapshot.loading || (more && !items.length);
@@ -244,22 +280,40 @@ class Inbox extends HTMLElement {
     this.#panel?.draw(snapshot);
   }
 
+  // The first rows are painted by now: the rest, and times.
+  #drawRest() {
+    if (!this.#ends.length || this.#formats) return;
+    const date = { dateStyle: "medium", timeStyle: "short" };
+    const make = (tag) => [new Intl.RelativeTimeFormat(tag, { numeric: "auto", style: "short" }), new Intl.DateTimeFormat(tag, date)];
+    try {
+      this.#formats = make(this.#tag);
+    } catch {
+      this.#formats = make(); // not a language tag
+    }
+    this.#sayTimes();
+    this.#draw();
+  }
+
   #drawRows(items) {
     const { list } = this.#parts;
     const active = this.#root.activeElement;
     const held = active?.closest(".row")?.dataset.id;
     const ids = items.map((item) => item.id);
     const place = [...list.children].findIndex((node) => node.dataset.id === held);
-    for (const [id, { node }] of this.#drawn) if (!ids.includes(id)) { node.remove(); this.#drawn.delete(id); }
+    for (const [id, { node }] of this.#drawn) if (!ids.includes(id)) { this.#lose(id); node.remove(); this.#drawn.delete(id); }
     if (!ids.includes(this.#at)) this.#at = held && ids.length ? ids[Math.min(Math.max(place, 0), ids.length - 1)] : ids[0];
     items.forEach((item, index) => {
-      const said = JSON.stringify(item);
+      const said = JSON.stringify({ ...item, seen: true }); // which does not show
       let known = this.#drawn.get(item.id);
       if (known?.said !== said) {
         const node = this.#row(item);
+        this.#lose(item.id);
         known?.node.replaceWith(node);
         this.#drawn.set(item.id, known = { node, said });
       }
+      known.item = item;
+      if (item.seen) this.#lose(item.id);
+      else if (!known.told) this.#eye.observe(known.node);
       if (this.#fresh.delete(item.id)) known.node.classList.add("new");
       if (list.children[index] !== known.node) list.insertBefore(known.node, list.children[index] || null);
     });
@@ -271,6 +325,11 @@ class Inbox extends HTMLElement {
     }
   }
 
+  #lose(id) {
+    this.#inSight.delete(id);
+    if (this.#drawn.has(id)) this.#eye.unobserve(this.#drawn.get(id).node);
+  }
+
   #row(item) {
     const words = this.#words;
     const actor = item.actors[0] || { id: item.kind, name: "" };
@@ -278,7 +337,8 @@ class Inbox extends HTMLElement {
     const kind = item.reason === "mention" ? "mention" : item.kind;
     const quote = item.count < 2 && typeof item.data?.text === "string" ? item.data.text : "";
     const about = typeof item.data?.title === "string" ? ` · ${item.data.title}` : "";
-    const time = make("time", { datetime: item.updated_at, title: new Date(item.updated_at).toLocaleString(this.#format.resolvedOptions().locale) }, ago(item.updated_at, this.#format));
+    const time = make("time", { datetime: item.updated_at }, "\u00a0");
+    if (this.#formats) this.#sayTime(time);
     const main = make(url ? "a" : "button", { class: "main", part: "link", "data-act": "open", ...(url ? { href: url } : { type: "button" }), click: (event) => this.#open(event, item) },
       make("span", { part: "text", dir: "auto" }, ...sentence(item)), quote && make("span", { class: "quote", dir: "auto" }, quote),
       make("span", { class: "meta" }, time, about), item.read ? "" : make("span", { class: "hush" }, words.unread));
@@ -299,12 +359,16 @@ class Inbox extends HTMLElement {
     bar.replaceChildren(said, status === "closed" ? make("button", { type: "button", click: () => { this.inbox.stop(); this.inbox.start(); } }, this.#words.retry) : "");
   }
 
-  #tick() {
-    if (document.hidden) return;
-    for (const time of this.#root.querySelectorAll("time")) {
-      const said = ago(time.dateTime, this.#format);
-      if (said !== time.textContent) time.textContent = said;
-    }
+  #sayTimes() {
+    for (const time of this.#root.querySelectorAll("time")) this.#sayTime(time);
+  }
+
+  #sayTime(time) {
+    const [relative, date] = this.#formats;
+    const said = ago(time.dateTime, relative);
+    if (said === time.textContent) return;
+    time.textContent = said;
+    time.title = date.format(new Date(time.dateTime));
   }
 
   #toast(text, shown = true) {

@@ -119,6 +119,8 @@ export declare class FanbellInbox {
   loadMore(options?: { archived?: boolean }): Promise<void>;
   getPreferences: () => Promise<Preference[]>;
   setPreferences(items: Preference[]): Promise<void>;
+  /** What preferences can be about, as the server's rules have it. */
+  getKinds: () => Promise<{ kind: string; channels: string[] }[]>;
   getMutes: () => Promise<string[]>;
   /** "author:ID", "entity:ID", "thread:ID" or "scope:ID". */
   mute: (target: string) => Promise<void>;
@@ -136,7 +138,7 @@ export interface FanbellInboxElement extends HTMLElement {
   inbox?: FanbellInbox;
   getToken?: () => string | Promise<string>;
   filter: "all" | "unread" | "archived";
-  /** Kinds that the preferences list, in their order. */
+  /** Kinds that the preferences list, in their order, in place of those that the server names. */
   kinds?: string[];
   /** Words of one's own, in place of those of the language. */
   strings?: Record<string, unknown>;

@@ -39,12 +39,12 @@ export class FanbellInbox {
     if (!this.#options.user) throw new TypeError("FanbellInbox needs a user");
     this.#line = new Line({
       options: this.#options,
-      edge: async () => (this.#edge ??= (await this.#api("GET", "/v1/edge")).url),
-      stream: () => this.#options.url + this.#mine(`/stream?${this.#query({ cursor: this.#state.cursor })}`),
+      edge: async () => (await this.#where()).url,
+      stream: () => this.#stream(),
       post: (verb, body) => this.#api("POST", this.#mine(`/notifications/${verb}`), body),
       first: () => ({ type: "connect", user: this.#options.user, locale: this.#options.locale, cursor: this.#state.cursor ?? undefined }),
       heard: (frame) => { this.#tabs?.say({ type: "frame", frame }); this.#hear(frame); },
-      status: (status, why) => { this.#edge = status === "live" ? this.#edge : null; this.#tell(status, why); },
+      status: (status, why) => { this.#edge = why ? null : this.#edge; this.#tell(status, why); },
       failed: (error) => this.#fail(error),
     });
   }
@@ -69,6 +69,7 @@ export class FanbellInbox {
       });
       this.#tabs.join();
     } else this.#line.open();
+    this.#lookAhead();
     this.#changed();
   }
 
@@ -200,6 +201,7 @@ export class FanbellInbox {
     else if (frame.type === "hello") {
       this.#tell("live");
       this.#flush(true);
+      if (!frame.recovered) this.#askAgain();
     } else if (frame.type === "notification") this.#notify(frame.item);
     if (this.#state === before) return;
     this.#changed();
@@ -230,7 +232,11 @@ export class FanbellInbox {
   #adopt({ state, status }) {
     if (this.#line.cut) return;
     const before = this.#state;
-    this.#state = state;
+    this.#edge = null; // by the time that we lead it may be another
+    if (state.epoch !== null) { // who leads may know nothing yet
+      this.#state = { ...state, preferences: state.preferences ?? before.preferences, mutes: state.mutes ?? before.mutes };
+      this.#askAgain();
+    }
     const first = state.items.findIndex((item) => before.items.some((had) => had.id === item.id && had.cursor === item.cursor));
     if (before.cursor !== null) state.items.slice(0, Math.max(0, first)).reverse().forEach((item) => this.#notify(item));
     this.#tell(status);
@@ -266,6 +272,35 @@ export class FanbellInbox {
 
   // What is asked for by HTTP
 
+  // While the lock and the connection are on their way: where the edge is, and rows to show until it says its own.
+  // What fails here, the line meets as well, and tells.
+  #lookAhead() {
+    this.#where().catch(() => {});
+    if (this.#state.epoch !== null) return;
+    this.#api("GET", this.#mine(`/notifications?${this.#query({ limit: PAGE_ROWS })}`)).then(({ items, unread, unseen }) => {
+      if (this.#state.epoch !== null || !this.#running) return;
+      this.#state = { ...this.#state, items, counts: { ...this.#state.counts, unread, unseen } };
+      this.#changed();
+    }).catch(() => {});
+  }
+
+  async #where() {
+    const asked = (this.#edge ??= this.#api("GET", `/v1/edge?${new URLSearchParams({ user: this.#options.user })}`));
+    try {
+      return await asked;
+    } catch (error) {
+      if (this.#edge === asked) this.#edge = null;
+      throw error;
+    }
+  }
+
+  // With the partition, if that is known.
+  async #stream() {
+    const { stream = null } = await this.#where().catch(() => ({}));
+    const path = stream ?? this.#mine("/stream?");
+    return `${this.#options.url}${path}${path.endsWith("?") ? "" : "&"}${this.#query({ cursor: this.#state.cursor })}`;
+  }
+
   // The page below what is there; of the archive, if so asked.
   loadMore({ archived = false } = {}) {
     const { [archived ? "older" : "next"]: before, cursor } = this.#state;
@@ -286,7 +321,17 @@ export class FanbellInbox {
     this.#state = append(this.#state, page, archived, load.heard);
   }
 
+  // What may have been changed elsewhere while we did not hear.
+  #askAgain() {
+    const { preferences, mutes } = this.#state;
+    if (preferences) this.getPreferences().catch((error) => this.#fail(error));
+    if (mutes) this.getMutes().catch((error) => this.#fail(error));
+  }
+
   getPreferences = async () => this.#know("preferences", (await this.#api("GET", this.#mine("/preferences"))).items);
+
+  // [{kind, channels}]: what preferences can be about.
+  getKinds = async () => (await this.#api("GET", this.#mine("/kinds"))).items;
 
   async setPreferences(items) {
     const before = this.#state.preferences;
@@ -327,7 +372,7 @@ export class FanbellInbox {
   async #api(method, path, body, again = true) {
     const { url, fetch } = this.#options;
     if (this.#line.cut) throw failure("offline");
-    const token = path === "/v1/edge" ? null : await this.#line.token();
+    const token = path.startsWith("/v1/edge?") ? null : await this.#line.token();
     const headers = { ...(body && { "content-type": "application/json" }), ...(token && { authorization: `Bearer ${token}` }) };
     const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS) });
     const value = await answer.json().catch(() => ({})); // of a page by a proxy only the status counts

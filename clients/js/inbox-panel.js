@@ -7,22 +7,36 @@ const isPlain = (item, kind) => (item.kind ?? "*") === kind && ["inbox", "*"].in
 export class Panel {
   #inbox;
   #words;
-  #kinds;
+  #kinds = [];
+  #whole = false; // whether these are all there are
   #failed;
   #said = "";
 
   constructor(inbox, words, kinds, failed) {
     this.#inbox = inbox;
     this.#words = { ...WORDS.en, ...words };
-    this.#kinds = kinds ?? Object.keys(this.#words.kinds);
+    this.#words.kinds = { ...WORDS.en.kinds, ...words.kinds };
     this.#failed = failed;
+    this.#ask(kinds);
     this.node = make("section", { class: "panel", part: "preferences", "aria-label": words.preferences });
     Promise.all([inbox.getPreferences(), inbox.getMutes()]).catch(failed);
   }
 
+  // Those that the page names; else those that the server does; else, where it cannot say, those that ship.
+  async #ask(kinds) {
+    try {
+      this.#kinds = kinds ?? (await this.#inbox.getKinds()).map(({ kind }) => kind);
+      this.#whole = !kinds;
+    } catch {
+      this.#kinds = Object.keys(this.#words.kinds);
+    }
+    this.draw(this.#inbox.getSnapshot());
+  }
+
   // Anew where something changed, with the focus where it was.
   draw({ preferences, mutes, counts, items }) {
-    const kinds = [...new Set([...this.#kinds, ...Object.keys(counts.kinds), ...items.map((item) => item.kind)])];
+    const heard = this.#whole ? [] : [...Object.keys(counts.kinds), ...items.map((item) => item.kind)];
+    const kinds = [...new Set([...this.#kinds, ...heard])];
     const said = JSON.stringify([preferences, mutes, kinds]);
     if (said === this.#said) return;
     this.#said = said;
@@ -39,7 +53,7 @@ export class Panel {
   #line(kind, preferences) {
     const found = preferences.find((item) => isPlain(item, kind)) ?? preferences.find((item) => isPlain(item, "*"));
     const on = found?.value !== "off";
-    const label = Object.hasOwn(this.#words.kinds, kind) ? this.#words.kinds[kind] : kind;
+    const label = Object.hasOwn(this.#words.kinds, kind) ? this.#words.kinds[kind] : kind.replaceAll("_", " ");
     const others = preferences.filter((item) => !isPlain(item, kind));
     const change = () => this.#inbox.setPreferences([...others, { kind, channel: "inbox", scope: "*", value: on ? "off" : "on" }]).catch(this.#failed);
     return make("li", {}, make("span", {}, label), make("button", { class: "switch", part: "switch", type: "button", role: "switch", "aria-checked": String(on), "aria-label": label, "data-of": kind, click: change }));

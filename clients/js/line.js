@@ -121,8 +121,7 @@ export class Line {
     let tried = false;
     const mine = (then) => (...given) => { if (turn === this.#turn) then(...given); };
     try {
-      const token = await this.token();
-      const url = this.#byStream ? stream() : await edge();
+      const [token, url] = await Promise.all([this.token(), this.#byStream ? stream() : edge()]);
       const openStream = this.#byStream && (await import("./stream.js")).openStream;
       if (turn !== this.#turn) return;
       const told = { url, token, heard: mine((frame) => this.#heard(frame)), closed: mine((code, reason) => this.#lost(code, reason)) };

@@ -38,8 +38,9 @@ function put(state, item) {
 
 const FOLDS = {
   hello(state, frame) {
-    // Not recovered: a page follows, and until it is here we have nothing to resume from.
-    const known = frame.recovered ? state : { ...empty(), items: state.items };
+    // Not recovered: a page follows, and until it is here we have nothing to resume from. Wishes are asked for again.
+    const { items, preferences, mutes } = state;
+    const known = frame.recovered ? state : { ...empty(), items, preferences, mutes };
     return { ...known, epoch: frame.epoch, keep: frame.keep || state.keep, counts: countsOf(frame.counts) };
   },
   page(state, frame) {

@@ -28,8 +28,8 @@ export function openStream({ fetch, url, token, post, heard, closed }) {
   let last = Promise.resolve(); // marks in their order
   // There is no way back in a stream: a mark goes by HTTP, and its answer is heard as if it had come here. Without an
   // answer the stream ends, and the mark is sent again once there is another.
-  function send({ type, ref, ids, up_to }) {
-    last = last.then(() => post(type, ids ? { ids } : { up_to })).then(() => heard({ type: "accepted", ref }), ({ status, message }) => {
+  function send({ type, ref, ...body }) {
+    last = last.then(() => post(type, body)).then(() => heard({ type: "accepted", ref }), ({ status, message }) => {
       if (status >= 400 && status < 500 && ![401, 408, 429].includes(status)) heard({ type: "refused", ref, reason: message });
       else end(1006, message);
     });

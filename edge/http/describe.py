@@ -50,6 +50,12 @@ TRACE: Final = {
 }
 COUNTS: Final = {"unread": 2, "unseen": 1, "kinds": {"like": 2}, "scopes": {"project-1": 1}}
 PREFERENCES: Final = {"items": [{"kind": "like", "channel": "inbox", "scope": "*", "value": "off"}]}
+EDGE_PLACE: Final = {
+    "url": "ws://127.0.0.1:8788/?p=7",
+    "port": 8788,
+    "stream": "/v1/users/ana/stream?p=7",
+}
+CHOICES: Final = {"items": [{"kind": "like", "channels": ["inbox"]}]}
 PROFILE: Final = {
     "id": "ana",
     "name": "Ana",

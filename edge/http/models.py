@@ -156,7 +156,19 @@ MODELS: Final[dict[str, Schema]] = {
     "Counts": _all({"unread": _WHOLE, "unseen": _WHOLE, "kinds": _NUMBERS, "scopes": _NUMBERS}),
     "Marks": {
         "oneOf": [
-            _object({"ids": {**_IDS, "maxItems": BATCH_MAX}}, "ids", closed=True),
+            _object(
+                {
+                    "ids": {**_IDS, "maxItems": BATCH_MAX},
+                    "cursors": {
+                        "type": "array",
+                        "items": _TEXT,
+                        "maxItems": BATCH_MAX,
+                        "description": "As many as ids: the `cursor` that each was shown with.",
+                    },
+                },
+                "ids",
+                closed=True,
+            ),
             _object({"up_to": {"type": "string", "description": "A cursor."}}, "up_to", closed=True),
         ]
     },
@@ -203,11 +215,12 @@ MODELS: Final[dict[str, Schema]] = {
         "items",
         closed=True,
     ),
+    "Choices": _all({"items": {"type": "array", "items": _all({"kind": ID, "channels": _IDS})}}),
     "Profile": _all({"id": ID, **_PROFILE}),
     "NewProfile": _object(_PROFILE, closed=True),
     "Status": _all({"status": _TEXT}),
     "Ready": _all({"status": {"enum": ["ready", "not ready"]}, "why": _TEXT}),
-    "EdgePlace": _all({"url": _TEXT, "port": _WHOLE}),
+    "EdgePlace": _all({"url": _TEXT, "port": _WHOLE, "stream": _or_null(_TEXT)}),
     "NewTicket": _object({"user": ID}, closed=True),
     "Ticket": _all({"ticket": _TEXT, "expires_in_s": _WHOLE, "user": ID}),
     "Stats": {"type": "object"},

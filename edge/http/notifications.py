@@ -71,8 +71,9 @@ def mark_call(verb: str) -> Callable[[Edge, Asked], Awaitable[Answer]]:
     async def mark(edge: Edge, asked: Asked) -> Answer:
         user = asked.user_to_reach()
         asked.query()
-        ids, up_to = what_to_mark(await asked.json_object(("ids", "up_to")), edge.backend.epoch)
-        seqs = await edge.backend.store.seqs_of(user, ids) if ids else {}
+        shown, up_to = what_to_mark(await asked.json_object(("ids", "cursors", "up_to")), edge.backend.epoch)
+        found = await edge.backend.store.seqs_of(user, list(shown)) if shown else {}
+        seqs = {id_: seq if (told := shown[id_]) is None else told for id_, seq in found.items()}
         places: Places = {}
         if seqs or up_to is not None:
             change = Change(
@@ -86,22 +87,26 @@ def mark_call(verb: str) -> Callable[[Edge, Asked], Awaitable[Answer]]:
                 up_to=up_to,
             )
             places = await edge.backend.change([change])
-        return await accepted(edge, places, unknown=[id_ for id_ in ids if id_ not in seqs])
+        return await accepted(edge, places, unknown=[id_ for id_ in shown if id_ not in seqs])
 
     mark.__name__ = f"mark_{verb}"
     return mark
 
 
-def what_to_mark(body: dict[str, Any], epoch: str) -> tuple[list[str], int | None]:
-    """(ids, each once) or ([], up to which seq). Raises Problem."""
+def what_to_mark(body: dict[str, Any], epoch: str) -> tuple[dict[str, int | None], int | None]:
+    """(by id the seq that it was shown with, None where that is not said) or ({}, up to which seq). Raises Problem."""
     if ("ids" in body) == ("up_to" in body):
         raise unprocessable(
             "The body must have either ids or up_to.", [fault("ids", "must be given, or up_to instead")]
         )
     if "up_to" in body:
+        if "cursors" in body:
+            raise unprocessable(
+                "The cursors cannot be used.", [fault("cursors", "belong to ids, not to up_to")]
+            )
         if type(body["up_to"]) is not str:
             raise unprocessable("The cursor cannot be used.", [fault("up_to", "must be a cursor, a string")])
-        return [], _cursor(body["up_to"], "up_to", epoch)
+        return {}, _cursor(body["up_to"], "up_to", epoch)
     ids = body["ids"]
     if type(ids) is not list or len(ids) > BATCH_MAX:
         raise unprocessable(
@@ -110,7 +115,18 @@ def what_to_mark(body: dict[str, Any], epoch: str) -> tuple[list[str], int | Non
     errors = [fault("ids", wrong, item) for item, id_ in enumerate(ids) if (wrong := id_fault(id_))]
     if errors:
         raise unprocessable("The ids cannot be used.", errors)
-    return list(dict.fromkeys(ids)), None
+    if "cursors" not in body:
+        return dict.fromkeys(ids), None
+    return dict(zip(ids, _shown_with(body["cursors"], len(ids), epoch), strict=True)), None
+
+
+def _shown_with(cursors: Any, count: int, epoch: str) -> list[int | None]:
+    """The seqs of `cursors`, one for each id. Raises Problem."""
+    right = type(cursors) is list and len(cursors) == count and all(type(one) is str for one in cursors)
+    if not right:
+        detail = "must be an array of as many cursors as there are ids"
+        raise unprocessable("The cursors cannot be used.", [fault("cursors", detail)])
+    return [_cursor(cursor, "cursors", epoch) for cursor in cursors]
 
 
 _MEANING: Final = {
@@ -179,15 +195,23 @@ CALLS = (
             f"/v1/users/{{user}}/notifications/{verb}",
             mark_call(verb),
             _MEANING[verb],
-            "Either `ids`, as shown now: what a group gains later stays unread; ids not in the inbox are "
-            "ignored and told in `unknown`. Or `up_to`, a cursor: every row up to it. All devices hear of it.",
+            "Either `ids`: with `cursors`, those that each was shown with, what a group has gained since stays unread; "
+            "without, as shown now. Ids not in the inbox are ignored and told in `unknown`. Or "
+            "`up_to`, a cursor: every row up to it. All devices hear of it.",
             "inbox",
             {
                 202: d.json("In the log.", "Marked", {"status": "accepted", "shown": True, "unknown": []}),
                 **d.problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
             },
             parameters=(_USER,),
-            body=d.body(d.ref("Marks"), {"ids": {"ids": ["a1"]}, "up to": {"up_to": d.CURSOR_EXAMPLE}}),
+            body=d.body(
+                d.ref("Marks"),
+                {
+                    "as shown": {"ids": ["a1"], "cursors": [d.CURSOR_EXAMPLE]},
+                    "ids": {"ids": ["a1"]},
+                    "up to": {"up_to": d.CURSOR_EXAMPLE},
+                },
+            ),
         )
         for verb in VERBS
     ),

@@ -1,14 +1,16 @@
 """For operators and their programs: rules, statistics, health."""
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from fanbell.edge.http import describe as d
-from fanbell.edge.http.asked import Asked
+from fanbell.edge.http.asked import Asked, id_parameter
 from fanbell.edge.http.calls import Answer, Call, Edge, to_json
 from fanbell.edge.http.metrics import CONTENT_TYPE
 from fanbell.edge.origins import host_name
 from fanbell.edge.problems import fault, forbidden, not_found, too_large, unprocessable
 from fanbell.schemas.limits import RECORD_BYTES_MAX
+from fanbell.schemas.partitions import partition_of
 from fanbell.streams.core.kinds import BadRules, parse_rules
 
 SOURCE_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024  # the rules enter the log as one record
@@ -39,7 +41,8 @@ async def get_metrics(edge: Edge, asked: Asked) -> Answer:
 
 
 async def get_edge(edge: Edge, asked: Asked) -> Answer:
-    """Where the WebSocket is."""
+    """Where the WebSocket is, and a user's event stream, both with the user's partition for balancers."""
+    user = id_parameter(asked.query(("user",)), "user")
     settings = edge.settings
     port = settings.edge_port
     if not port and not settings.edge_url:
@@ -51,7 +54,12 @@ async def get_edge(edge: Edge, asked: Asked) -> Answer:
         (value.decode("latin-1") for name, value in asked.scope["headers"] if name == b"host"), settings.host
     )
     scheme = "wss" if settings.tls_certfile else "ws"
-    return to_json({"url": settings.edge_url or f"{scheme}://{host_name(host)}:{port}/", "port": port})
+    url = settings.edge_url or f"{scheme}://{host_name(host)}:{port}/"
+    if user is None:
+        return to_json({"url": url, "port": port, "stream": None})
+    by = f"p={partition_of(user, edge.backend.partitions)}"
+    stream = f"/v1/users/{quote(user, safe='').replace('.', '%2E')}/stream?{by}"
+    return to_json({"url": f"{url}{'&' if '?' in url else '?'}{by}", "port": port, "stream": stream})
 
 
 async def get_stats(edge: Edge, asked: Asked) -> Answer:
@@ -156,12 +164,11 @@ CALLS = (
         "/v1/edge",
         get_edge,
         "Where is the WebSocket?",
-        "Of this process, or where settings say. 404 where neither is known.",
+        "Of this process, or where settings say. 404 where neither is known. For a `user`, with their partition as "
+        "`p`, by which balancers may choose an edge, and with the path of their event stream below this API's address.",
         "operation",
-        {
-            200: d.json("Its address.", "EdgePlace", {"url": "ws://127.0.0.1:8788/", "port": 8788}),
-            404: d.problems(404)[404],
-        },
+        {200: d.json("Its address.", "EdgePlace", d.EDGE_PLACE), **d.problems(400, 404)},
+        parameters=(d.query("user", "Whose inbox will be asked for.", d.ID),),
     ),
     Call(
         "GET",

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from starlette.types import Receive, Send
 
-from fanbell.edge import link
 from fanbell.edge.frames import TEXT_CHARS_MAX, Connect
 from fanbell.edge.http import describe as d
 from fanbell.edge.http.asked import Asked, locale_parameter
 from fanbell.edge.http.calls import Answer, Call, Edge
 from fanbell.edge.http.tickets import spent
+from fanbell.edge.ports import SEND_BUFFER_BYTES, WRITE_BUFFER_BYTES
 from fanbell.edge.problems import Problem, bad_request, fault, not_found
 from fanbell.edge.sse import FIRST, HttpWire
 from fanbell.edge.streams import Refused, Streams
@@ -30,7 +30,7 @@ SILENT_MS: Final = (
     40_000  # unacknowledged for so long, its client is gone: as long as a WebSocket's ping is waited for
 )
 TCP_USER_TIMEOUT: Final = 18  # of Linux; the socket module has no name for it everywhere
-PARAMETERS: Final = ("cursor", "locale", "ticket")
+PARAMETERS: Final = ("cursor", "locale", "ticket", "p")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ def _prepared(transport: Any) -> Callable[[], None]:
     """Give the connection the bounds that a stream has; returns how to cut it. None: a server that does not tell it."""
     if transport is None:
         return lambda: None
-    transport.set_write_buffer_limits(high=link.WRITE_BUFFER_BYTES)
+    transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
     socket = transport.get_extra_info("socket")
     if socket is not None:
-        socket.setsockopt(SOL_SOCKET, SO_SNDBUF, link.SEND_BUFFER_BYTES)
+        socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             socket.setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, SILENT_MS)
         except (
@@ -157,6 +157,7 @@ CALLS: Final = (
             d.query("cursor", "Up to where the inbox is known; a header `Last-Event-ID` outranks it."),
             d.query("locale", "Language of the texts; the profile's without it.", d.LOCALE),
             d.query("ticket", "From `POST /v1/tickets`, instead of a token."),
+            d.query("p", "The user's partition, for balancers; not looked at here."),
         ),
     ),
 )

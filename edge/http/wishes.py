@@ -1,4 +1,4 @@
-"""What a user wishes: follows, mutes, blocks, preferences, profile. PUT and DELETE are idempotent."""
+"""What a user wishes, and may wish: follows, mutes, blocks, preferences, profile. PUT and DELETE are idempotent."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -101,6 +101,15 @@ async def put_preferences(edge: Edge, asked: Asked) -> Answer:
         ) from None
     change = Change(id=secrets.token_hex(16), kind="preferences", user=user, preferences=items)
     return await accepted(edge, await edge.backend.change([change]))
+
+
+async def get_users_kinds(edge: Edge, asked: Asked) -> Answer:
+    """The kinds about which a user can decide. What the rules are beyond that is for operators."""
+    asked.user_to_reach()
+    asked.query()
+    kinds = edge.backend.rules.kinds.values()
+    choices = [kind for kind in kinds if not kind.mandatory and kind.undoes is None]
+    return to_json({"items": [{"kind": kind.name, "channels": kind.channels} for kind in choices]})
 
 
 async def get_profile(edge: Edge, asked: Asked) -> Answer:
@@ -238,6 +247,17 @@ CALLS = (
         _WRITTEN,
         (_USER,),
         d.body(d.ref("Preferences"), {"quiet": d.PREFERENCES}),
+    ),
+    Call(
+        "GET",
+        "/v1/users/{user}/kinds",
+        get_users_kinds,
+        "What can be preferred",
+        "The kinds that preferences can turn on and off, with the channels that each can go to, in the order of the "
+        "rules. Without those that are mandatory, or only take others back.",
+        "wishes",
+        {200: d.json("All of them.", "Choices", d.CHOICES), **_READ},
+        (_USER,),
     ),
     Call(
         "GET",

@@ -1,8 +1,7 @@
 // One device of the user: a frame with an inbox element of its own in it, and a line that can be cut.
 // Its session is its own too (`share` off): two tabs of one browser would otherwise have one socket for both.
 
-import { FanbellInbox } from "/client/fanbell.js";
-import "/client/fanbell-inbox.js";
+import { FanbellInbox } from "/client/fanbell-inbox.js";
 import { listened } from "./frames.js";
 import { caughtUp } from "./line.js";
 import { make } from "./tools.js";

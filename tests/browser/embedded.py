@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, WebSocket
 PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>A site</title>
 <script type="module" src="{api}/client/fanbell-inbox.js"></script></head>
-<body><main><h1>A site</h1><fanbell-inbox user="{user}"></fanbell-inbox></main></body></html>"""
+<body><main><h1>A site</h1><fanbell-inbox user="{user}" {more}></fanbell-inbox></main></body></html>"""
 POLICY: Final = (
     "default-src 'none'; script-src {api}; style-src {api}; connect-src {api} ws://127.0.0.1:*; "
     "require-trusted-types-for 'script'; trusted-types"
@@ -24,9 +24,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         found = "api" in asked and "user" in asked
-        body = (
-            PAGE.format(**{name: escape(value) for name, value in asked.items()}).encode() if found else b""
-        )
+        given = {"more": ""} | {name: escape(value) for name, value in asked.items()}
+        body = PAGE.format(**given).encode() if found else b""
         self.send_response(200 if found else 404)
         self.send_header("content-type", "text/html; charset=utf-8")
         self.send_header("content-length", str(len(body)))

@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -149,6 +150,33 @@ def test_kinds_that_are_turned_off_are_not_heard(open_page: Open, demo: DemoServ
     prefers(page, demo)
     demo.message(page.user, "heard")
     page.phone.shows("heard", "liked your post")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "named"),
+    [
+        (200, {"items": [{"kind": "price_drop", "channels": ["inbox"]}]}, ["price drop"]),
+        (
+            404,
+            {},
+            ["Posts", "Comments", "Replies", "Likes", "Reposts", "New followers", "Mentions", "Messages"],
+        ),
+    ],
+)
+def test_the_kinds_are_the_servers(
+    open_page: Open, demo: DemoServer, status: int, body: dict[str, Any], named: list[str]
+) -> None:
+    """
+    The element's preferences list what the server says can be chosen, and what ships where it does not say.
+    """
+    page = open_page(
+        before=lambda page: page.route("**/kinds", lambda route: route.fulfill(status=status, json=body))
+    )
+    page.phone.preferences.click()
+    switches = page.phone.element.get_by_role("switch")
+
+    expect(switches).to_have_count(len(named))
+    assert [switch.get_attribute("aria-label") for switch in switches.all()] == named
 
 
 def prefers(page: DemoPage, demo: DemoServer, *values: str) -> None:

@@ -17,8 +17,9 @@ import psutil
 import uvloop
 
 from fanbell.edge.auth import Auth
+from fanbell.edge.connection import Connection
 from fanbell.edge.feed import Feed
-from fanbell.edge.link import Connection, SocketLink
+from fanbell.edge.link import SocketLink
 from fanbell.edge.socket import Edge
 from fanbell.infra.settings import Settings
 from fanbell.schemas.partitions import partition_of

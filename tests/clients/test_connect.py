@@ -17,13 +17,15 @@ from websockets.asyncio.server import ServerConnection, serve
 
 import fanbell
 from fanbell.clients import inbox as inbox_module
-from fanbell.clients.errors import Closed, MarkLate, MarkRefused, Refused
+from fanbell.clients.errors import Closed, MarkLate, MarkRefused, Refused, Untrusted
 from fanbell.clients.inbox import Inbox
+from fanbell.clients.line import Address
 from fanbell.edge import start as start_module
 from fanbell.edge.auth import make_token
 from fanbell.edge.backend import Busy
 from fanbell.infra.settings import Settings
 from fanbell.infra.up import running as up
+from fanbell.schemas.partitions import partition_of
 from fanbell.schemas.records import Activity
 from tests.clients.told import hello, notification, page, row
 from tests.edge.certificates import Pair, trusting
@@ -421,9 +423,43 @@ async def test_an_edge_by_tls_is_who_it_says(tmp_path: Path) -> None:
     async with scripted([script], tls) as url, asyncio.timeout(PATIENCE_S):
         async with fanbell.connect(url, user="ana", ssl=trusted) as inbox:
             assert inbox.status == "live"
-        with pytest.raises(Refused, match="not whom"):
+        with pytest.raises(Untrusted, match="the edge is not whom"):
             async with fanbell.connect(url, user="ana"):
                 pass
+
+
+async def test_an_api_by_tls_is_who_it_says(tmp_path: Path) -> None:
+    """
+    By https too a certificate that is not trusted is no reason to try again, and ends the client.
+    """
+    pair = Pair(tmp_path)
+    trusted = trusting(pair.write("api"))
+    settings = replace(
+        Settings(),
+        data=str(tmp_path / "data"),
+        port=0,
+        edge_port=0,
+        tls_certfile=str(pair.certfile),
+        tls_keyfile=str(pair.keyfile),
+    )
+    async with up(settings) as server, asyncio.timeout(PATIENCE_S):
+        assert server.http.startswith("https://")
+        async with fanbell.connect(server.http, user="ana", ssl=trusted) as inbox:
+            assert inbox.status == "live"
+        with pytest.raises(Untrusted, match="the API is not whom"):
+            async with fanbell.connect(server.http, user="ana"):
+                pass
+
+
+async def test_the_edge_is_asked_for_with_the_user(tmp_path: Path) -> None:
+    """
+    A client says whose inbox it wants, and so goes to the address that has the user's partition in it.
+    """
+    async with up(replace(Settings(), data=str(tmp_path), port=0, edge_port=0)) as server:
+        assert server.edge is not None
+        edge, at = f"ws://127.0.0.1:{server.edge.port}/", await Address(server.http).ask("ana/1 2")
+
+    assert at == f"{edge}?p={partition_of('ana/1 2', server.backend.partitions)}"
 
 
 async def test_leaving_is_said() -> None:

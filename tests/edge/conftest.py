@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from fanbell.edge import frames
-from fanbell.edge.mailbox import Frame
+from fanbell.edge.frames import Frame
 from tests.edge.described import check_sent
 
 MADE_UP: Final = ("test_frames.py", "test_sse.py")

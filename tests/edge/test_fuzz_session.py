@@ -7,22 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fanbell.edge.frames import Connect, Marks, Ping, Said, Token
-from fanbell.edge.mailbox import Frame
-from fanbell.edge.session import (
-    TABLE,
-    Admit,
-    Admitted,
-    Close,
-    Ended,
-    Gone,
-    Mark,
-    Opened,
-    Output,
-    Pong,
-    Send,
-    Session,
-)
+from fanbell.edge.frames import Connect, Frame, Marks, Ping, Said, Token
+from fanbell.edge.session import TABLE, Session
+from fanbell.edge.steps import Admit, Admitted, Close, Ended, Gone, Mark, Opened, Output, Pong, Send
 from tests.edge.test_session import HELLO, frame
 
 HELD_FRAMES_MAX: Final = 6

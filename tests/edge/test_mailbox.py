@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanbell.edge.mailbox import Frame, Mailbox
+from fanbell.edge.frames import Frame
+from fanbell.edge.mailbox import Mailbox
 
 
 def frame(seq: int, key: str = "", size: int = 10) -> Frame:

@@ -4,23 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fanbell.edge.frames import Connect, Marks, Ping, Token
-from fanbell.edge.mailbox import Frame
-from fanbell.edge.session import (
-    TABLE,
-    Admit,
-    Admitted,
-    Close,
-    Ended,
-    Gone,
-    Mark,
-    Opened,
-    Output,
-    Pong,
-    Renew,
-    Send,
-    Session,
-)
+from fanbell.edge.frames import Connect, Frame, Marks, Ping, Token
+from fanbell.edge.session import TABLE, Session
+from fanbell.edge.steps import Admit, Admitted, Close, Ended, Gone, Mark, Opened, Output, Pong, Renew, Send
 
 
 def frame(seq: int, of_rows: bool = True) -> Frame:

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from fanbell.edge import connection as connection_module
 from fanbell.edge import hub as hub_module
-from fanbell.edge import link as link_module
 from fanbell.edge import start as start_module
 from fanbell.edge.auth import Auth, Caller, make_token
 from fanbell.edge.cursor import encode_cursor
@@ -958,7 +958,7 @@ async def test_a_client_that_stops_reading_is_asked_to_resume(monkeypatch: pytes
     Who stops reading is closed with "resume" once its bounded mailbox is full; others are told at once meanwhile, and
     after resuming it has missed nothing.
     """
-    monkeypatch.setattr(link_module, "SEND_BUFFER_BYTES", 4_096)
+    monkeypatch.setattr(connection_module, "SEND_BUFFER_BYTES", 4_096)
     async with running(FakeNotices(partitions=1), mailbox_frames=20) as server:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

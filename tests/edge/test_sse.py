@@ -6,7 +6,7 @@ import pytest
 
 from fanbell.edge import frames
 from fanbell.edge.close_codes import BY_NAME
-from fanbell.edge.link import WRITE_BUFFER_BYTES
+from fanbell.edge.ports import WRITE_BUFFER_BYTES
 from fanbell.edge.sse import HttpWire, closing, event_of
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from fanbell.edge import start as start_module
 from fanbell.edge.feed import Feed
-from fanbell.edge.frames import Connect
+from fanbell.edge.frames import Connect, Frame
 from fanbell.edge.hub import Hub
-from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Ring
-from fanbell.edge.session import Admitted, Ended, Output, Send, Session
+from fanbell.edge.session import Session
 from fanbell.edge.start import start
+from fanbell.edge.steps import Admitted, Ended, Output, Send
 from fanbell.projections.rows import Query
 from tests.edge.fake_notices import inbox_of
 from tests.edge.test_tally import History

@@ -11,8 +11,8 @@ from fanbell.edge import hub as hub_module
 from fanbell.edge.cursor import decode_cursor, encode_cursor
 from fanbell.edge.frames import Connect
 from fanbell.edge.hub import Hub
-from fanbell.edge.session import Admitted
 from fanbell.edge.start import start
+from fanbell.edge.steps import Admitted
 from fanbell.infra import cluster as module
 from fanbell.infra.cluster import Clustered
 from fanbell.projections.inbox import Inbox

@@ -37,12 +37,35 @@ test("the first frame says who it is, and the store fills", async () => {
   const inbox = opened({ token: "t", locale: "de" });
   assert.deepEqual([inbox.getSnapshot().status, inbox.getSnapshot().loading], ["connecting", true]);
   await settled();
-  assert.equal(edge.last.url, "ws://edge.test/");
+  assert.equal(edge.last.url, "ws://edge.test/?p=3");
   assert.equal(edge.last.protocol, "fanbell.v1");
   assert.deepEqual(edge.last.sent, [{ type: "connect", user: "ana", locale: "de", token: "t" }]);
   edge.last.say(hello(), page([item("a1")]));
   const { status, items, counts: counted, loading, hasMore } = inbox.getSnapshot();
   assert.deepEqual([status, items.length, counted.unread, loading, hasMore], ["live", 1, 2, false, false]);
+});
+
+test("rows are there before the edge is, and give way to what it says", async () => {
+  edge.answers.set("GET /v1/users/ana/notifications", [200, page([item("a1")], { unread: 1, unseen: 1 })]);
+  const inbox = opened({ token: "t" });
+  const told = [];
+  inbox.on("notification", ({ id }) => told.push(id));
+  await settled();
+  const { items, counts: counted, status, loading } = inbox.getSnapshot();
+  assert.deepEqual([items[0].id, counted.unread, status, loading], ["a1", 1, "connecting", true]);
+  assert.deepEqual(edge.asked.map(({ path, headers }) => [path, headers.authorization]), [["/v1/edge?user=ana", undefined], ["/v1/users/ana/notifications?limit=50", "Bearer t"]]);
+  assert.equal(edge.last.sent[0].cursor, undefined);
+  edge.last.say(hello(), page([item("a2"), item("a1")]));
+  assert.deepEqual([inbox.getSnapshot().items.map(({ id }) => id), told], [["a2", "a1"], []]);
+});
+
+test("rows that come by HTTP after the edge has spoken change nothing", async () => {
+  let answer;
+  edge.answers.set("GET /v1/users/ana/notifications", () => new Promise((resolve) => { answer = resolve; }));
+  const inbox = await live();
+  answer([200, page([item("a9")], { unread: 9, unseen: 9 })]);
+  await settled();
+  assert.deepEqual([inbox.getSnapshot().items.length, inbox.getSnapshot().counts.unread], [2, 2]);
 });
 
 test("a snapshot is the same until something changes, and cannot be changed", async () => {
@@ -326,6 +349,32 @@ test("preferences show at once, and as before if they are refused", async () => 
   assert.deepEqual(inbox.getSnapshot().preferences, []);
 });
 
+test("preferences and mutes are asked for again when it is not known what was missed", async () => {
+  const inbox = await live();
+  edge.answers.set("GET /v1/users/ana/preferences", [200, { items: [] }]).set("GET /v1/users/ana/mutes", [200, { items: ["author:ben"] }]);
+  await Promise.all([inbox.getPreferences(), inbox.getMutes()]);
+  const items = [{ kind: "like", value: "off" }];
+  edge.answers.set("GET /v1/users/ana/preferences", [200, { items }]).set("GET /v1/users/ana/mutes", [200, { items: [] }]);
+  edge.last.drop(1006);
+  await wait(200);
+  edge.last.say(hello());
+  assert.deepEqual([inbox.getSnapshot().preferences, inbox.getSnapshot().mutes], [[], ["author:ben"]]); // until the answer is here
+  await settled();
+  assert.deepEqual([inbox.getSnapshot().preferences, inbox.getSnapshot().mutes], [items, []]);
+  const asked = edge.asked.length;
+  edge.last.say(page([item("a1")]));
+  edge.last.drop(1006);
+  await wait(400);
+  edge.last.say(hello({ recovered: true, cursor: "c-page" }));
+  await settled();
+  assert.deepEqual(edge.asked.slice(asked).map(({ path }) => path).filter((path) => !path.startsWith("/v1/edge")), []);
+});
+
+test("nothing is asked again that nobody has asked for", async () => {
+  await live();
+  assert.deepEqual(edge.asked.filter(({ path }) => /mutes|preferences/.test(path)), []);
+});
+
 test("a mute goes out under its whole name", async () => {
   const inbox = await live();
   edge.answers.set("GET /v1/users/ana/mutes", [200, { items: [] }]).set("PUT /v1/users/ana/mutes/author%3Ab%2Fe%20n", [202, {}]);
@@ -358,12 +407,12 @@ test("where WebSockets do not open, the stream is read, and marks go by HTTP", a
   await until(() => inbox.getSnapshot().items.length);
   assert.deepEqual([inbox.getSnapshot().status, inbox.getSnapshot().items.length], ["live", 1]);
   await inbox.read("a1");
-  assert.deepEqual(edge.asked.at(-1).body, { ids: ["a1"] });
+  assert.deepEqual(edge.asked.at(-1).body, { ids: ["a1"], cursors: ["c-a1"] });
   edge.answers.set("GET /v1/users/ana/stream", [200, new ReadableStream()]);
   stream.enqueue(new TextEncoder().encode('event: close\ndata: {"code": 1001, "reason": "restart"}\n\n'));
   await until(() => inbox.getSnapshot().status !== "live");
   await wait(2000); // the third failure in a row
-  await until(() => /stream\?cursor=c-page/.test(edge.asked.at(-1).path));
+  await until(() => /stream\?p=3&cursor=c-page/.test(edge.asked.at(-1).path));
 });
 
 test("by HTTP too, a mark is taken back if it is refused, and sent again if nobody answered", async () => {

@@ -32,6 +32,7 @@ export class FakeEdge {
   sockets = [];
   asked = []; // HTTP requests
   answers = new Map(); // "METHOD /path" to [status, body] or a function
+  place = { url: "ws://edge.test/?p=3", port: 1, stream: "/v1/users/ana/stream?p=3" };
   refuses = false; // WebSockets fail to open
 
   constructor() {
@@ -62,7 +63,7 @@ export class FakeEdge {
     this.fetch = async (url, { method = "GET", headers = {}, body } = {}) => {
       const path = new URL(url).pathname + new URL(url).search;
       this.asked.push({ method, path, headers, body: body && JSON.parse(body) });
-      const answer = path === "/v1/edge" ? [200, { url: "ws://edge.test/" }] : this.answers.get(`${method} ${path.split("?")[0]}`) ?? [404, {}];
+      const answer = path.startsWith("/v1/edge?user=") ? [200, this.place] : this.answers.get(`${method} ${path.split("?")[0]}`) ?? [404, {}];
       const [status, value] = typeof answer === "function" ? await answer() : answer;
       return value instanceof ReadableStream ? new Response(value, { status }) : Response.json(value, { status });
     };

@@ -43,6 +43,20 @@ test("several tabs hear the same by one socket", { timeout: 10_000 }, async () =
   for (const one of some) assert.deepEqual(one.told, ["a2 1", "a3 1"]);
 });
 
+test("who leads without rows takes none from a tab that has some", { timeout: 10_000 }, async () => {
+  const leader = tab();
+  await settled();
+  edge.answers.set(`GET /v1/users/${encodeURIComponent(`ana ${channels}`)}/notifications`, [200, page([item("a1")], { unread: 1, unseen: 1 })]);
+  const follower = tab();
+  await until(() => ids(follower) === "a1" && edge.last.sent.length);
+  follower.restoreLine(); // asks who leads for all it has, which is nothing
+  await until(() => follower.getSnapshot().status === "connecting");
+  await settled();
+  assert.deepEqual([ids(leader), ids(follower)], ["", "a1"]);
+  edge.last.say(hello(), page([item("a2")]));
+  await until(() => ids(follower) === "a2");
+});
+
 test("a tab that comes later has what was there, and hears on", { timeout: 10_000 }, async () => {
   await three();
   edge.last.say(news("a2"));

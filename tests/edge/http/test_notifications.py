@@ -85,6 +85,19 @@ def test_marks_carry_the_seqs_shown(verb: str, server: Server) -> None:
     )  # fmt: skip
 
 
+def test_marks_carry_what_was_shown(server: Server) -> None:
+    """
+    With cursors a mark names what the client was shown, not what the rows have become; unknown ids are told as ever.
+    """
+    server.backend.store.seqs["ana"] = {"n1": 4, "n2": 8}
+    cursors = [encode_cursor("test-epoch", seq) for seq in (7, 1, 4)]
+    answer = server.post(f"{PAGE}/read", {"ids": ["n2", "gone", "n1"], "cursors": cursors})
+
+    assert answer.json()["unknown"] == ["gone"]
+    (change,) = server.backend.changes
+    assert (change.ids, change.seqs) == (["n2", "n1"], [7, 4])
+
+
 def test_mark_up_to_a_cursor(server: Server) -> None:
     """
     A mark up to a cursor carries the cursor's seq.
@@ -107,7 +120,8 @@ def test_mark_of_nothing_changes_nothing(ids: list[str], server: Server) -> None
     [
         ({}, 422), ({"ids": ["a"], "up_to": CURSOR}, 422), ({"ids": "a"}, 422), ({"ids": ["a"] * 1_001}, 422),
         ({"ids": [""]}, 422), ({"ids": [1]}, 422), ({"ids": None}, 422), ({"up_to": 3}, 422), ({"up_to": "x"}, 400),
-        ({"all": True}, 422), ([], 422),
+        ({"all": True}, 422), ([], 422), ({"ids": ["a"], "cursors": []}, 422), ({"ids": ["a"], "cursors": [9]}, 422),
+        ({"ids": ["a"], "cursors": ["x"]}, 400), ({"up_to": CURSOR, "cursors": [CURSOR]}, 422),
     ],
 )  # fmt: skip
 def test_bad_marks_are_refused(body: Any, status: int, server: Server) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from fanbell.schemas.partitions import partition_of
 from fanbell.streams.core.kinds import default_source
 from tests.edge.http.conftest import Server, bearer, errors_of
 
@@ -27,7 +28,7 @@ def test_edge_is_at_its_port_of_the_host_that_was_asked_unless_told_otherwise(se
     The WebSocket is at its port of the host that was asked, or where a setting says.
     """
     here = server.with_settings(edge_port=8788)
-    assert here.get("/v1/edge").json() == {"url": "ws://127.0.0.1:8788/", "port": 8788}
+    assert here.get("/v1/edge").json() == {"url": "ws://127.0.0.1:8788/", "port": 8788, "stream": None}
     assert (
         (server.with_settings(edge_port=9).get("/v1/edge", headers={"host": "localhost:8787"}).json()["url"])
         == "ws://localhost:9/"
@@ -36,6 +37,23 @@ def test_edge_is_at_its_port_of_the_host_that_was_asked_unless_told_otherwise(se
     assert by_tls.get("/v1/edge").json()["url"] == "wss://127.0.0.1:9/"
     told = server.with_settings(edge_url="wss://bell.example/live")
     assert told.get("/v1/edge").json()["url"] == "wss://bell.example/live"
+
+
+def test_a_users_edge_is_told_with_their_partition(server: Server) -> None:
+    """
+    Who says whose inbox it is to be is told the partition in both addresses, which balancers may go by.
+    """
+    told = server.with_settings(edge_url="wss://bell.example/live?a=b")
+    at = partition_of("ana/1", server.backend.partitions)
+    assert told.get("/v1/edge?user=ana%2F1").json() == {
+        "url": f"wss://bell.example/live?a=b&p={at}",
+        "port": told.settings.edge_port,
+        "stream": f"/v1/users/ana%2F1/stream?p={at}",
+    }
+    here = server.with_settings(edge_port=8788)
+    assert here.get("/v1/edge?user=ana%2F1").json()["url"] == f"ws://127.0.0.1:8788/?p={at}"
+    assert here.get("/v1/edge?user=").status_code == 400
+    assert here.get("/v1/edge?who=ana").status_code == 400
 
 
 def test_where_no_edge_is_known_none_is_named(server: Server) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from fanbell.edge import link as link_module
 from fanbell.edge import sse as sse_module
 from fanbell.edge.auth import make_token
 from fanbell.edge.cursor import encode_cursor
+from fanbell.edge.http import stream as stream_module
 from fanbell.projections.store import StoreFailed
 from tests.edge.fake_notices import FakeNotices
 from tests.edge.http.conftest import SECRET, bearer
@@ -177,7 +177,7 @@ async def test_a_stream_that_is_not_read_is_asked_to_resume(monkeypatch: pytest.
     Who stops reading is told to resume once its bounded mailbox is full; others are told at once meanwhile, and after
     resuming it has missed nothing.
     """
-    monkeypatch.setattr(link_module, "SEND_BUFFER_BYTES", 4_096)
+    monkeypatch.setattr(stream_module, "SEND_BUFFER_BYTES", 4_096)
     async with running(FakeNotices(partitions=1), mailbox_frames=20) as server:
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -231,7 +231,7 @@ async def test_a_stream_that_never_takes_its_end_is_cut_off(monkeypatch: pytest.
     """
     Who does not even take the last event is dropped after a while, and nothing is kept for it.
     """
-    monkeypatch.setattr(link_module, "SEND_BUFFER_BYTES", 4_096)
+    monkeypatch.setattr(stream_module, "SEND_BUFFER_BYTES", 4_096)
     monkeypatch.setattr(sse_module, "CLOSE_S", 0.05)
     async with running(mailbox_frames=5) as server:
         slow = socket.socket()

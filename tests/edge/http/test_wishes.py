@@ -32,6 +32,37 @@ def test_put_and_delete(what: str, name: str, aspect: str | None, other: str, se
     assert server.get(f"{ANA}/{what}").json()["items"] == []
 
 
+def test_users_see_what_they_can_choose(guarded: Server) -> None:
+    """
+    A user's token reads the kinds that can be turned off, without the rules: not those that nobody can turn off, nor
+    those that only take others back. Another's token does not.
+    """
+    rules = """
+[kinds.price_drop]
+channels = ["inbox", "email"]
+audience = [{ to = "recipients", reason = "message" }]
+[kinds.alarm]
+mandatory = true
+audience = [{ to = "recipients", reason = "message" }]
+[kinds.unlike]
+undoes = "like"
+target = "none"
+[kinds.like]
+target = "none"
+audience = [{ to = "owner", reason = "like" }]
+"""
+    guarded.put("/v1/kinds", json={"source": rules}, headers=bearer("root", "operator"))
+    answer = guarded.get(f"{ANA}/kinds", headers=bearer("ana"))
+
+    assert answer.json() == {
+        "items": [
+            {"kind": "price_drop", "channels": ["inbox", "email"]},
+            {"kind": "like", "channels": ["inbox"]},
+        ]
+    }
+    assert guarded.get(f"{ANA}/kinds", headers=bearer("ben")).status_code == 403
+
+
 def test_an_answer_waits_for_its_own_change(server: Server) -> None:
     """
     What is waited for is where this change is in the log, not what others changed.

@@ -11,8 +11,8 @@ from websockets.protocol import State
 from fanbell.edge.cursor import decode_cursor
 from fanbell.edge.frames import Connect, Ping
 from fanbell.edge.link import SocketLink
-from fanbell.edge.session import Admitted, Ended
 from fanbell.edge.start import start
+from fanbell.edge.steps import Admitted, Ended
 from fanbell.projections.rows import Counts
 
 UNREAD_MAX: Final = 4  # frames on the wire before the transport is full

@@ -8,12 +8,14 @@ from unittest.mock import patch
 from fanbell.edge import hub as hub_module
 from fanbell.edge import session as session_module
 from fanbell.edge import start as start_module
+from fanbell.edge import wording as wording_module
 from fanbell.edge.cursor import ForeignCursor, decode_cursor
 from fanbell.edge.feed import Feed, Partition
+from fanbell.edge.frames import Frame
 from fanbell.edge.leaving import Leaver
-from fanbell.edge.mailbox import Frame
 from fanbell.edge.ring import Entry, Ring
-from fanbell.edge.session import TABLE, Opened, Session
+from fanbell.edge.session import TABLE, Session
+from fanbell.edge.steps import Opened
 from fanbell.edge.tally import Tally
 
 Patch = tuple[object, str, Any]
@@ -92,7 +94,7 @@ def nobody_is_told_what_has_expired() -> list[Patch]:
 
 @mutant
 def a_mark_brings_expired_rows_back() -> list[Patch]:
-    return [(hub_module, "shown", lambda rows, now_ms: list(rows))]
+    return [(module, "shown", lambda rows, now_ms: list(rows)) for module in (hub_module, wording_module)]
 
 
 @mutant

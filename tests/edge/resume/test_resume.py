@@ -42,6 +42,7 @@ def test_every_device_shows_the_inbox_in_the_end(part: int) -> None:
     assert [name for name in COMES_TO_PASS if not seen[name]] == [], "what did not happen proves nothing"
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_found(name: str) -> None:
     """

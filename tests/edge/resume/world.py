@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from random import Random
-from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
-from fanbell.edge import link as link_module
 from fanbell.edge import start as start_module
 from fanbell.edge.cursor import ForeignCursor, encode_cursor
 from fanbell.edge.hub import Hub
-from fanbell.edge.link import Pacer, Traffic
+from fanbell.edge.link import Traffic
+from fanbell.edge.pacer import Pacer
 from fanbell.edge.ring import Ring
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.rows import Query, counts
@@ -261,10 +260,8 @@ async def _life(seed: int) -> tuple[list[str], dict[str, int]]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     world = World(seed, loop)
-    clock = SimpleNamespace(time=lambda: loop.now_ms / 1000, monotonic=loop.time)
     chance = Random(seed)
     with (
-        patch.object(link_module, "time", clock),
         patch.object(start_module, "LOG_RECORDS_MAX", chance.choice((0, 5, 4_096))),
         patch.object(start_module, "FRAMES_MAX", chance.choice((3, 128))),
     ):
