@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).parent.parent
 OPERATING: Final = "docs/operating.md"
 PAGES: Final = (
     "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/reference.md", "docs/producing.md",
-    "docs/clients.md", OPERATING,
+    "docs/clients.md", "docs/balancers.md", OPERATING,
 )  # fmt: skip
 TARGETS: Final = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 VERBS: Final[dict[str, Any]] = dict(commands())

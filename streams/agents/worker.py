@@ -29,6 +29,9 @@ REBALANCE_S: Final = (
     10.0  # at least so long the group waits for a worker that pauses and commits: 6 s, then cut off
 )
 LEAVE_S: Final = 20.0  # for the last snapshots of a worker that is told to stop
+GOLDEN: Final = (
+    0.618  # multiples of the golden section, without their whole part, lie apart however many there are
+)
 FOLDS_MORE: Final = "who takes over folds a little more"
 
 
@@ -129,7 +132,7 @@ class Partitions:
         return Held(
             self.stage,
             number,
-            self._beat if self.stage.together else Beat(self.stage.gather_s),
+            self._beat if self.stage.together else Beat(self.stage.gather_s, phase=number * GOLDEN % 1),
             done=lambda offset: self._consumer().done(tp, offset),
             full=lambda full: self._consumer().set_full(tp, full),
             broken=self._broken,

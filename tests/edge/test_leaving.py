@@ -43,7 +43,7 @@ class Town:
 
         self.backend.store.bodies = read  # type: ignore[method-assign]
         inbox = Inbox(self.backend.store, lambda: self.backend.rules, clock=lambda: self.now_ms)
-        inbox._cursor_of = lambda seq: self.hub.cursor(seq)
+        inbox._cursor_of = lambda seq: self.hub.wording.cursor(seq)
         self.backend.listen(inbox.told)
         self.hub = Hub(self.backend, inbox, keep, keep_age_ms, clock=lambda: self.now_ms)
 
