@@ -28,9 +28,7 @@ from fanbell.projections.store import Row, Store, StoreFailed
 
 EVERY_MS: Final = 500  # at most so often per user: rows that expire one after the other share a read
 READS_MAX: Final = 16  # users whose ids are read at once, when something expires for thousands
-HIDDEN_EVERY_MS: Final = (
-    30_000  # at most so often for archived rows: what is shown too long is beyond all pages
-)
+HIDDEN_EVERY_MS: Final = 30_000  # the same for archived rows: what shows too long stands below all others
 DELAY_MAX_S: Final = 86_400.0  # of a timer; it looks again then
 log = structlog.get_logger("fanbell.edge")
 
