@@ -28,9 +28,7 @@ from fanbell.projections.store import Row, Store, StoreFailed
 
 EVERY_MS: Final = 500  # at most so often per user: rows that expire one after the other share a read
 READS_MAX: Final = 16  # users whose ids are read at once, when something expires for thousands
-HIDDEN_EVERY_MS: Final = (
-    30_000  # at most so often for archived rows: what is shown too long is beyond all pages
-)
+HIDDEN_EVERY_MS: Final = 30_000  # the same for archived rows: what shows too long stands below all others
 DELAY_MAX_S: Final = 86_400.0  # of a timer; it looks again then
 log = structlog.get_logger("fanbell.edge")
 
@@ -89,12 +87,9 @@ class Leaver:
         self._all(feed, in_ms)
         self.look(feed)
 
-    def pushed_out(self, feed: Feed, row: Row) -> None:
-        """A new row has pushed `row` out. With rows among the newest that clients know nothing of, they would go on
+    def pushed_out(self, feed: Feed) -> None:
+        """A new row has pushed one out. With rows among the newest that clients know nothing of, they would go on
         showing it."""
-        told_ms = feed.left.told_ms
-        if row.expires_at is not None and told_ms is not None and row.expires_at <= told_ms:
-            return  # and nobody shows it any more
         if feed.tally.expired(0, self._clock()):
             self.lost(feed)
         elif feed.tally.hides_rows:

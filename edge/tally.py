@@ -37,8 +37,8 @@ class Tally:
         self._was_full = len(self._seqs) >= keep > 0
         self._keep = keep
         self._keep_age_ms = keep_age_ms
-        self.pushed_out: Row | None = None
-        """A row, not archived, that a new one has pushed out; whoever asks sets it back."""
+        self.pushed_out = False
+        """Whether a new row has pushed an old one out; whoever asks sets it back."""
         self._counted: Counts | None = None
         self._expires_ms: int | None = None
         self._unread = self._unseen = self._expiring = self._archived = 0
@@ -170,12 +170,10 @@ class Tally:
                 return [had]
             self._keep_row(row)
         if len(seqs) > self._keep:
-            self._was_full = True
-            oldest = self._rows.pop(seqs.pop(0))
-            self._count(oldest, -1)
-            if not oldest.flags & ARCHIVED:
-                self.pushed_out = oldest
-            if oldest is row:
+            self._was_full = self.pushed_out = True
+            oldest = seqs.pop(0)
+            self._count(self._rows.pop(oldest), -1)
+            if oldest == row.seq:
                 return []
         return [row]
 

@@ -108,10 +108,9 @@ class Teller:
         """A record was taken, whose row expires then: see to what leaves by itself."""
         if expires_ms is not None:
             self._leaver.expires(feed, expires_ms)
-        row = feed.tally.pushed_out
-        if row is not None:
-            feed.tally.pushed_out = None
-            self._leaver.pushed_out(feed, row)
+        if feed.tally.pushed_out:
+            feed.tally.pushed_out = False
+            self._leaver.pushed_out(feed)
 
     @staticmethod
     def _tell_all(feed: Feed, frame: Frame | None) -> None:

@@ -246,20 +246,6 @@ async def test_rows_pushed_out_over_archived_ones_are_told(away: bool) -> None:
     assert set(client.rows) == {"old", "new"}
 
 
-async def test_what_is_pushed_out_archived_is_no_loss() -> None:
-    """
-    Where the row that a new one pushes out was archived, nobody shows it, and nothing is read.
-    """
-    one = await town(keep=2)
-    for id_ in ("first", "second"):
-        await one.backend.mark("ana", "archive", [(await one.backend.notice(["ana"], id_)).seq])
-    client = await one.device()
-    await one.backend.notice(["ana"], "new")
-    await one.turn(60_000)
-
-    assert frames(client, "kept") == []
-
-
 async def test_a_full_inbox_that_loses_a_row_to_time_says_which_are_left() -> None:
     """
     When a row of a full inbox expires, devices hear which are left: one that was spared frames may show more than that.
