@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
 import jwt
 import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -213,6 +212,8 @@ class Jwks:
         return self._fetching
 
     async def _renew(self) -> None:
+        import httpx  # a fifth of what `fanbell token` takes, and most servers have no provider
+
         self.fetches += 1
         try:
             keys = parse_keys(await self._fetch())
@@ -228,6 +229,8 @@ class Jwks:
 
     async def _fetch(self) -> bytes:
         """The body at the URL. Raises httpx.HTTPError, OSError, TimeoutError, BadKeys."""
+        import httpx
+
         # Uncompressed, and read as it comes: a small answer may unpack to one without end.
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with asyncio.timeout(FETCH_S):

@@ -2,7 +2,8 @@
 
 Everything is in the log: what is published goes straight to `activities` and `routed`; what people hear comes from
 `notices`, read without a group by every such process; inboxes are read from the store, joined with what the projection
-has not written down yet (`projections/live.py`). A process keeps nothing that another one needs.
+has not written down yet (`projections/live.py`). A process keeps nothing that another one needs. What it publishes is
+in `published.py`, how far behind everything is in `lag.py`; here it hears, and is the port.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import Any, Final
 
 import structlog
@@ -18,7 +18,6 @@ import structlog
 from fanbell.edge.backend import (
     Accepted,
     Busy,
-    Conflict,
     Letter,
     Listener,
     Places,
@@ -28,17 +27,17 @@ from fanbell.edge.backend import (
 )
 from fanbell.edge.presence import Here
 from fanbell.infra.heard_presence import FollowedLog, HeardPresence, Tail
+from fanbell.infra.lag import FAN_OUT, Lag
 from fanbell.infra.letters import Letters
+from fanbell.infra.published import Published
 from fanbell.infra.settings import Settings
 from fanbell.projections.live import Live
 from fanbell.projections.store import Store, StoreFailed
-from fanbell.schemas.codec import HEADER_BYTES, decode, encode
+from fanbell.schemas.codec import decode, encode
 from fanbell.schemas.records import Activity, Change, Presence, Told
-from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, PRESENCE, ROUTED
-from fanbell.streams.core.hashes import RecentIds, hash64
+from fanbell.schemas.topics import NOTICES, PRESENCE, ROUTED
 from fanbell.streams.core.kinds import Rules as KindRules
 from fanbell.streams.log import Entry, LogFailed, Record
-from fanbell.streams.publish import Batches, batches_of_activities, batches_of_changes
 from fanbell.streams.rules import RulesKeeper
 
 logger = structlog.get_logger()
@@ -49,10 +48,6 @@ HEAR_BYTES: Final = 64 * 1024  # of records between two turns of the event loop:
 MEASURE_EVERY_S: Final = 1.0  # a dozen small questions for each partition
 ASK_DONE_EVERY_S: Final = 0.2  # two small questions for each partition in which somebody waits for a change
 RETRY_S: Final = 1.0  # after the log could not be read
-RECENT_IDS: Final = 200_000  # of what this process published: answered as duplicate, or as a conflict
-FAN_OUT: Final = "fanbell.fan_out"
-STAGES: Final = (("fanbell.route", ACTIVITIES), ("fanbell.forward", CHANGES), (FAN_OUT, ROUTED))
-"""Group and topic of each stage: how far it has come is what it committed."""
 
 
 class Discontinued(Exception):
@@ -87,10 +82,7 @@ class Clustered:
         self._presence = HeardPresence(log) if hears_presence else None
         self._rules: KindRules | None = None
         self._listeners: list[Listener] = []
-        self._recent = RecentIds(RECENT_IDS)
-        self._pending: dict[str, tuple[int, asyncio.Future[None]]] = {}
-        self._acknowledged: dict[int, int] = {}
-        """By partition of `routed`, offset of the last record that this process put there."""
+        self._published = Published(log)
         self._heard: dict[int, int] = defaultdict(lambda: -1)
         """By partition, the offset in `routed` up to which all that came of it was heard from `notices`."""
         self._awaited: Counter[int] = Counter()
@@ -98,9 +90,7 @@ class Clustered:
         self._progress = asyncio.Condition()
         self._trouble = "starting"
         self._behind = ""
-        self._lag: dict[str, dict[int, int]] = {}
-        self._unmeasured: set[tuple[str, int]] = set()
-        """Topics and partitions of which it is not known how far behind they are now."""
+        self._lag = Lag(log, self._heard_lag)
         self._tasks: list[asyncio.Task[None]] = []
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
@@ -204,10 +194,8 @@ class Clustered:
             await self._stand(partition, positions.get(partition, -1))
         except BaseException as error:
             self._live.forget(partition)
-            if isinstance(
-                error, Discontinued
-            ):  # it would be found by every process that starts now: end with it
-                self._fail(error)
+            if isinstance(error, Discontinued):
+                self._fail(error)  # every process that starts now would find it too
                 raise StoreFailed(str(error)) from error
             raise
         self._followed.add(partition)
@@ -278,37 +266,8 @@ class Clustered:
         """How far the stages, and what is heard here, are behind; on its own, since a partition that cannot be asked
         holds up whoever waits for its answer."""
         while True:
-            partitions = range(self.partitions)
-            lags = {
-                (topic, p): self._stage_lag(group, topic, p) for group, topic in STAGES for p in partitions
-            }
-            lags |= {(NOTICES, p): self._heard_lag(p) for p in self._followed}
-            found = await asyncio.gather(*lags.values(), return_exceptions=True)
-            self._note_lags(dict(zip(lags, found, strict=True)))
-            heard = self._lag.get(NOTICES, {})
-            self._lag[NOTICES] = {p: lag for p, lag in heard.items() if p in self._followed}
+            await self._lag.measure(self._followed)
             await asyncio.sleep(MEASURE_EVERY_S)
-
-    def _note_lags(self, found: Mapping[tuple[str, int], int | BaseException]) -> None:
-        """One that cannot be measured stays as it was: the trouble of one partition is not that of all."""
-        failed: dict[tuple[str, int], LogFailed] = {}
-        for (topic, partition), lag in found.items():
-            if isinstance(lag, LogFailed):
-                failed[topic, partition] = lag
-            elif isinstance(lag, BaseException):
-                raise lag
-            else:
-                self._lag.setdefault(topic, {})[partition] = lag
-        if failed.keys() - self._unmeasured:
-            names = [f"{topic}[{partition}]" for topic, partition in failed]
-            error = str(next(iter(failed.values())))
-            logger.error("how far partitions are is not known", partitions=names, error=error)
-        self._unmeasured = set(failed)
-
-    async def _stage_lag(self, group: str, topic: str, partition: int) -> int:
-        done = await self._log.committed(group, topic, partition)
-        begin = await self._log.start(topic, partition) if done is None else done
-        return max(0, await self._log.end(topic, partition) - begin)
 
     async def _ask_done(self) -> None:
         """Of what changes nothing, nothing is ever heard: where somebody waits, learn what is done with."""
@@ -351,86 +310,22 @@ class Clustered:
 
     async def publish(self, activities: Sequence[Activity]) -> list[Accepted]:
         self._admit()
-        now_ms = time.time_ns() // 1_000_000
-        fresh: dict[str, tuple[int, Activity]] = {}
-        results: list[Accepted] = []
-        conflicts: list[tuple[int, str]] = []
-        waits: list[asyncio.Future[None]] = []
-        for i, activity in enumerate(activities):
-            body = hash64(encode(activity)[HEADER_BYTES:])
-            used = self._used(activity.id, now_ms)
-            if activity.id in fresh:
-                used = fresh[activity.id][0]
-            elif activity.id in self._pending:
-                used, done = self._pending[activity.id]
-                waits.append(done)
-            if used is None:
-                fresh[activity.id] = (body, activity)
-            elif used != body:
-                conflicts.append((i, activity.id))
-            results.append("accepted" if used is None else "duplicate")
-        if conflicts:
-            raise Conflict(conflicts)
-        await self._put(fresh, now_ms)
-        for done in waits:  # "duplicate" also promises that it is durable: the first one may not be yet
-            await asyncio.shield(done)
-        return results
-
-    def _used(self, id_: str, now_ms: int) -> int | None:
-        """The hash of the body with which this process published the id of late; best effort, the fold is exact."""
-        return self._recent.get(hash64(id_.encode()), now_ms)
-
-    async def _put(self, fresh: Mapping[str, tuple[int, Activity]], now_ms: int) -> None:
-        if not fresh:
-            return
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for id_, (body, _) in fresh.items():
-            self._pending[id_] = (body, done)
-        try:
-            activities = (activity for _, activity in fresh.values())
-            await self._append(batches_of_activities(activities, self.partitions, now_ms))
-        except BaseException as error:
-            done.set_exception(error if isinstance(error, Unavailable) else Unavailable("it was given up"))
-            done.exception()  # nobody may be waiting for it
-            raise
-        else:
-            done.set_result(None)
-            for id_, (body, _) in fresh.items():
-                self._recent.put(hash64(id_.encode()), body, now_ms)
-        finally:
-            for id_ in fresh:
-                del self._pending[id_]
-
-    async def _append(self, batches: Batches) -> Places:
-        """Where the changes among them stand, by partition of `routed`."""
-        try:
-            firsts = await self._log.append_all(batches)
-        except LogFailed as error:
-            raise Unavailable(str(error)) from error
-        places = {
-            partition: first + len(entries) - 1
-            for (topic, partition, entries), first in zip(batches, firsts, strict=True)
-            if topic == ROUTED
-        }
-        for partition, last in places.items():
-            self._acknowledged[partition] = max(last, self._acknowledged.get(partition, -1))
-        return places
+        return await self._published.publish(activities)
 
     async def change(self, changes: Sequence[Change]) -> Places:
         self._admit()
-        now_ms = time.time_ns() // 1_000_000
-        return await self._append(batches_of_changes(changes, self.partitions, now_ms))
+        return await self._published.change(changes)
 
     def _admit(self) -> None:
         if self._trouble:
             raise Unavailable(self._trouble)
-        behind = sum(sum(self._lag.get(topic, {}).values()) for _, topic in STAGES)
+        behind = self._lag.backlog
         if behind > self._settings.backlog_max:
             raise Busy(max(1, min(30, behind // 20_000)))
 
     async def settle(self, timeout_s: float, places: Places | None = None) -> bool:
         """As the port says, for changes that this process put into the log; activities take the long way."""
-        asked = dict(self._acknowledged if places is None else places)
+        asked = dict(self._published.acknowledged if places is None else places)
 
         def heard() -> bool:
             return all(self._heard[partition] >= offset for partition, offset in asked.items())
@@ -452,8 +347,7 @@ class Clustered:
         reason = self._letters.reason_of(activity_id)
         if reason is not None:
             return Trace(activity_id, "dead", reason=reason)
-        now_ms = time.time_ns() // 1_000_000
-        if activity_id in self._pending or self._used(activity_id, now_ms) is not None:
+        if self._published.has(activity_id):
             return Trace(activity_id, "accepted")
         return None
 
@@ -481,8 +375,8 @@ class Clustered:
 
     def stats(self) -> dict[str, object]:
         return {
-            "backlog": sum(sum(self._lag.get(topic, {}).values()) for _, topic in STAGES),
-            "lag": self._lag,
+            "backlog": self._lag.backlog,
+            "lag": self._lag.of,
             "unprojected": self._live.held(),
             "dead": self._letters.count,
             "rules_version": self._rules.version if self._rules else 0,
@@ -495,7 +389,7 @@ class Clustered:
         if self._trouble:
             return False, self._trouble
         lag_max = self._settings.ready_lag_max
-        partition, lag = max(self._lag.get(NOTICES, {}).items(), key=itemgetter(1), default=(0, 0))
+        partition, lag = self._lag.worst_heard()
         if lag > lag_max:
             return False, f"{lag} records of notices[{partition}] are not heard yet (at most {lag_max})"
         return True, ""

@@ -7,13 +7,15 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import fastavro
-import httpx
 from msgspec import Struct
 
 from fanbell.streams.log import LogFailed
+
+if TYPE_CHECKING:
+    import httpx  # else when there is a registry to ask: it costs a worker's start a quarter of a second
 
 KEPT_MAX: Final = 1_000  # schemas: every version of a topic's schema is one, and a few KB
 UNKNOWN_S: Final = 10.0  # how long the registry is not asked again for an id that it did not know
@@ -38,7 +40,7 @@ class Unknown(Unusable):
 class Registry:
     """Made by `open`. `username` and `password`: as for HTTP's basic authentication, if there is any."""
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: "httpx.AsyncClient") -> None:
         self._url, self._client = url.rstrip("/"), client
         self._kept: OrderedDict[int, Written | Unusable] = OrderedDict()
         self._unknown: OrderedDict[int, float] = OrderedDict()
@@ -48,6 +50,8 @@ class Registry:
     @classmethod
     def open(cls, url: str, username: str = "", password: str = "") -> Self:
         """Nothing is asked yet. Raises ValueError if `url` is none of HTTP."""
+        import httpx
+
         if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
             raise ValueError(f"schema_registry_url must be an http or https address, not {url!r}")
         login = (username, password) if username else None
@@ -84,6 +88,8 @@ class Registry:
 
     async def _ask(self, schema_id: int) -> dict[str, Any] | None:
         """The registry's answer; None if it does not know the id."""
+        import httpx
+
         where = f"{self._url}/schemas/ids/{schema_id}"
         try:
             async with self._client.stream("GET", where) as answer:

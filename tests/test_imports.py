@@ -185,6 +185,20 @@ def test_the_embedded_mode_needs_no_client_of_the_cluster() -> None:
     assert strays == set()
 
 
+def test_what_servers_are_made_of_imports_no_http_client() -> None:
+    """
+    A server starts without what it asks others with by HTTP: few have an identity provider or a registry of schemas.
+    """
+    servers = ("schemas", "streams", "projections", "edge")
+    strays = {
+        module
+        for module, path in MODULES.items()
+        if any(within(module, package) for package in servers) and "httpx" in at_the_top(path)
+    }
+
+    assert strays == set()
+
+
 def test_the_links_lead_to_the_folders() -> None:
     """
     `fanbell.streams` is the folder streams, and so on.

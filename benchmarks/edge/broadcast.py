@@ -8,13 +8,11 @@ frames with a notification count; the counters' are extra work.
 Figure asked: at least 0.85 of the bare server's frames a second. CPU time per frame is beside it.
 """
 
-import tempfile
-from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.edge.serve import Load, Served, served
+from benchmarks.edge.serve import Load, Served, connected, fed, heard_by, served
 from benchmarks.harness import asked, hash_of, report, say, skip
-from benchmarks.load import NoCompiler, Sockets, numbers_in, sockets, users_file
+from benchmarks.load import NoCompiler, Sockets
 
 QUESTION: Final = "edge: each notice to all, against websockets.broadcast"
 SOCKETS: Final = 2_000
@@ -24,18 +22,12 @@ TURN_S: Final = 2.0
 
 def turn(server: Served, client: Sockets, seconds: float) -> dict[str, float]:
     """Tell as much as it can for so long; what the client saw."""
-    client.ask("mark")
-    cpu = client.cpu_s
-    told = server.ask(f"feed 0 {seconds}")
-    client.say(f"until {told['recipients']}")
-    client.answer()
-    seen = client.ask("report")
-    assert not seen["closed"], f"sockets were lost: {seen['closed']}"
+    told, seen, client_cpu_s = fed(server, client, 0, seconds)
     return {
         "frames": told["recipients"],
         "seconds": seen["until_last_s"],
         "cpu_s": told["cpu_s"],
-        "client_cpu_s": client.cpu_s - cpu,
+        "client_cpu_s": client_cpu_s,
         "extra": seen["frames"] - told["recipients"],
         "p99_ms": seen["latency_us"]["p99"] / 1_000,
     }
@@ -59,25 +51,20 @@ def main(tiny: bool = False) -> None:
     count = 30 if tiny else SOCKETS
     load = Load(users=count, recipients=count, partitions=1, pool=1)
     try:
-        with tempfile.TemporaryDirectory() as name:
-            users = users_file(Path(name) / "users", [load.line(user) for user in load.names])
-            bare_load = Load(users=count, recipients=count, bare=True)
-            with (
-                served(load) as edge,
-                served(bare_load) as bare,
-                sockets(edge.at, users, ids=tiny) as ours,
-                sockets(bare.at, users, bare=True, ids=tiny) as others,
-            ):
-                for client in (ours, others):
-                    client.ask("opened")
-                turn(edge, ours, 0.05 if tiny else 0.5)  # warm
-                turn(bare, others, 0.05 if tiny else 0.5)
-                found: dict[str, list[dict[str, float]]] = {"edge": [], "bare": []}
-                for number in range(1 if tiny else TURNS):
-                    found["bare"].append(turn(bare, others, 0.1 if tiny else TURN_S))
-                    found["edge"].append(turn(edge, ours, 0.1 if tiny else TURN_S))
-                    say(f"turn {number + 1} of {TURNS}")
-                answer = in_order(ours, Path(name) / "ids") if tiny else "every frame came"
+        with (
+            served(load) as edge,
+            served(Load(users=count, recipients=count, bare=True)) as bare,
+            connected(load, edge, ids=tiny) as ours,
+            connected(load, bare, bare=True, ids=tiny) as others,
+        ):
+            turn(edge, ours, 0.05 if tiny else 0.5)  # warm
+            turn(bare, others, 0.05 if tiny else 0.5)
+            found: dict[str, list[dict[str, float]]] = {"edge": [], "bare": []}
+            for number in range(1 if tiny else TURNS):
+                found["bare"].append(turn(bare, others, 0.1 if tiny else TURN_S))
+                found["edge"].append(turn(edge, ours, 0.1 if tiny else TURN_S))
+                say(f"turn {number + 1} of {TURNS}")
+            answer = in_order(heard_by(ours)) if tiny else "every frame came"
     except NoCompiler as error:
         skip(QUESTION, str(error))
         return
@@ -87,10 +74,8 @@ def main(tiny: bool = False) -> None:
     report(QUESTION, figures, hash_of([answer.encode()]), synthetic=True, sockets=count)
 
 
-def in_order(client: Sockets, path: Path) -> str:
+def in_order(heard: dict[str, list[int]]) -> str:
     """That each user was told of the same notifications, in order, each once; who they were."""
-    client.ask(f"ids {path}")
-    heard = numbers_in(path)
     first = next(iter(heard.values()))
     assert first
     assert first == list(range(first[0], first[0] + len(first)))

@@ -9,13 +9,11 @@ count; counters come beside them.
 Figures asked: at least 110,000 frames/s with a p99 of at most 40 ms.
 """
 
-import tempfile
-from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.edge.serve import Load, Served, served
+from benchmarks.edge.serve import Load, Served, connected, fed, heard_by, served
 from benchmarks.harness import asked, hash_of, report, say, skip
-from benchmarks.load import NoCompiler, Sockets, numbers_in, sockets, users_file
+from benchmarks.load import NoCompiler, Sockets
 
 QUESTION: Final = "edge: 34 recipients an activity, frames a second and p99"
 SOCKETS: Final = 2_000
@@ -28,13 +26,7 @@ TRIES: Final = 5
 
 def tried(server: Served, client: Sockets, rate: float, seconds: float) -> dict[str, Any]:
     """Tell of `rate` activities a second for so long (0: as many as go); what the client saw."""
-    client.ask("mark")
-    used = client.cpu_s
-    told = server.ask(f"feed {rate} {seconds}")
-    client.say(f"until {told['recipients']}")
-    client.answer()
-    seen = client.ask("report")
-    assert not seen["closed"], f"sockets were lost: {seen['closed']}"
+    told, seen, client_cpu_s = fed(server, client, rate, seconds)
     return {
         "frames_per_s": round(told["recipients"] / seen["until_last_s"]),
         "latency_ms_p50": round(seen["latency_us"]["p50"] / 1_000, 2),
@@ -42,7 +34,7 @@ def tried(server: Served, client: Sockets, rate: float, seconds: float) -> dict[
         "cpu_us_per_frame": round(told["cpu_s"] / told["recipients"] * 1e6, 2),
         "cpu_share": round(told["cpu_s"] / told["seconds"], 2),
         "frames_of_counters": seen["types"]["counts"],
-        "client_cpu_share": round((client.cpu_s - used) / seen["seconds"], 2),
+        "client_cpu_share": round(client_cpu_s / seen["seconds"], 2),
     }
 
 
@@ -65,24 +57,20 @@ def searched(server: Served, client: Sockets, most: float) -> dict[str, Any]:
 def main(tiny: bool = False) -> None:
     load = Load(users=60 if tiny else SOCKETS, recipients=RECIPIENTS, pool=20 if tiny else 1_000)
     try:
-        with tempfile.TemporaryDirectory() as name:
-            users = users_file(Path(name) / "users", [load.line(user) for user in load.names])
-            with served(load) as edge, sockets(edge.at, users, ids=tiny) as client:
-                client.ask("opened")
-                figures: dict[str, Any] = {}
-                if tiny:
-                    tried(edge, client, 200, 0.2)
-                    client.ask(f"ids {Path(name) / 'ids'}")
-                    answer = told_once(numbers_in(Path(name) / "ids"))
-                else:
-                    tried(edge, client, 500, 1.0)  # warm
-                    flat_out = tried(edge, client, 0, FLAT_OUT_S)
-                    say(f"flat out: {flat_out['frames_per_s']:,} frames/s")
-                    figures = searched(edge, client, flat_out["frames_per_s"])
-                    figures |= {
-                        f"flat_out_{name}": value for name, value in flat_out.items() if "latency" not in name
-                    }
-                    answer = "every frame came"
+        with served(load) as edge, connected(load, edge, ids=tiny) as client:
+            figures: dict[str, Any] = {}
+            if tiny:
+                tried(edge, client, 200, 0.2)
+                answer = told_once(heard_by(client))
+            else:
+                tried(edge, client, 500, 1.0)  # warm
+                flat_out = tried(edge, client, 0, FLAT_OUT_S)
+                say(f"flat out: {flat_out['frames_per_s']:,} frames/s")
+                figures = searched(edge, client, flat_out["frames_per_s"])
+                figures |= {
+                    f"flat_out_{name}": value for name, value in flat_out.items() if "latency" not in name
+                }
+                answer = "every frame came"
     except NoCompiler as error:
         skip(QUESTION, str(error))
         return

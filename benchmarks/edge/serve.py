@@ -21,11 +21,12 @@ import gc
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 import structlog
@@ -34,6 +35,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from benchmarks.edge.notices import EPOCH, Fed, activities, id_of, shapes_of
 from benchmarks.harness import cpu_s, rss_bytes
+from benchmarks.load import Sockets, numbers_in, sockets, users_file
 from fanbell.edge.auth import Auth, make_token
 from fanbell.edge.backend import Backend
 from fanbell.edge.cursor import encode_cursor
@@ -233,6 +235,43 @@ def served(load: Load) -> Iterator[Served]:
             yield Served(process)
         finally:
             process.kill()
+
+
+@contextmanager
+def connected(load: Load, server: Served, *, bare: bool = False, ids: bool = False) -> Iterator[Sockets]:
+    """Sockets of all users of `load`, open, until the end of the block. Raises NoCompiler."""
+    with tempfile.TemporaryDirectory() as name:
+        users = users_file(Path(name) / "users", [load.line(user) for user in load.names])
+        with sockets(server.at, users, bare=bare, ids=ids) as client:
+            client.ask("opened")
+            yield client
+
+
+class Turn(NamedTuple):
+    """What the server says it told, what the client saw of it, and the client's CPU time."""
+
+    told: dict[str, Any]
+    seen: dict[str, Any]
+    client_cpu_s: float
+
+
+def fed(server: Served, client: Sockets, rate: float, seconds: float) -> Turn:
+    """Tell of `rate` activities a second for so long (0: as many as go), until the client has heard all."""
+    client.ask("mark")
+    used = client.cpu_s
+    told = server.ask(f"feed {rate} {seconds}")
+    client.say(f"until {told['recipients']}")
+    client.answer()
+    seen = client.ask("report")
+    assert not seen["closed"], f"sockets were lost: {seen['closed']}"
+    return Turn(told, seen, client.cpu_s - used)
+
+
+def heard_by(client: Sockets) -> dict[str, list[int]]:
+    """By user, the numbers of the notifications that a client with `ids` was told of."""
+    with tempfile.TemporaryDirectory() as name:
+        client.ask(f"ids {Path(name) / 'ids'}")
+        return numbers_in(Path(name) / "ids")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,1 @@
-"""The HTTP API: strict requests in, bytes out, documented by OpenAPI."""
-
-from fanbell.edge.http.app import create_app
-
-__all__ = ["create_app"]
+"""The HTTP API: strict requests in, bytes out, documented by OpenAPI; `app.create_app` makes it."""

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 
 from fanbell.edge.auth import Auth
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.infra.settings import Settings
 from tests.edge.fake_backend import FakeBackend, FakeInbox
 

@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 
 from fanbell.edge.auth import Auth
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.settings import Settings
 from fanbell.streams.core.kinds import default_source

@@ -263,7 +263,7 @@ async def test_a_partition_that_cannot_be_measured_troubles_no_other(cluster: Me
     """Where one partition has no leader, publishing to the others goes on, and how far they are is still known."""
     await cluster.backend.publish([post("a1")])
     cluster.log.unled = {(ROUTED, 0), (NOTICES, 0), (ACTIVITIES, 1 - partition_of("post-a2", PARTITIONS))}
-    await until(lambda: len(cluster.backend._unmeasured) == 3)
+    await until(lambda: len(cluster.backend._lag.unmeasured) == 3)
 
     assert cluster.backend.ready() == (True, "")
     await cluster.backend.publish([post("a2")])
@@ -272,7 +272,7 @@ async def test_a_partition_that_cannot_be_measured_troubles_no_other(cluster: Me
     await until(lambda: lag[ACTIVITIES][partition_of("post-a2", PARTITIONS)] != before)
 
     cluster.log.unled = set()
-    await until(lambda: not cluster.backend._unmeasured)
+    await until(lambda: not cluster.backend._lag.unmeasured)
 
 
 async def test_far_behind_is_not_ready_and_says_where(

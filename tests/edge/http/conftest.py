@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fanbell.edge.auth import Auth, make_token
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.edge.jwks import Jwks
 from fanbell.infra.settings import Settings
 from tests.edge.fake_backend import FakeBackend, FakeInbox

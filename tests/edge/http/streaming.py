@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from fanbell.edge.auth import Auth
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.edge.http.app import CALLS
 from fanbell.edge.socket import Edge
 from fanbell.edge.streams import Streams

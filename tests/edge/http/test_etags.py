@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fanbell.edge.auth import Auth
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.edge.http.etags import SETTLED_S, TAGS_MAX, Tags, lists, seconds_of
 from fanbell.infra.settings import Settings
 from fanbell.projections.inbox import Inbox

@@ -8,7 +8,7 @@ import pytest
 
 from fanbell.edge.auth import Auth
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.edge.http.app import CALLS
 from fanbell.edge.http.models import MODELS
 from fanbell.infra.settings import Settings

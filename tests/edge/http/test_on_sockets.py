@@ -12,7 +12,7 @@ import uvicorn
 import uvloop
 
 from fanbell.edge.auth import Auth
-from fanbell.edge.http import create_app
+from fanbell.edge.http.app import create_app
 from fanbell.edge.http.protocol import HEAD_BYTES_MAX, BoundedProtocol
 from fanbell.infra.settings import Settings
 from fanbell.schemas.limits import REQUEST_BYTES_MAX
