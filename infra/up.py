@@ -8,16 +8,13 @@ import contextlib
 import dataclasses
 import gc
 import signal
-import socket
-import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
-import uvicorn
 import uvloop
 
 from fanbell.edge.addresses import BadProxy, Proxies
@@ -26,46 +23,28 @@ from fanbell.edge.backend import Backend, Unavailable
 from fanbell.edge.client_files import mount_client
 from fanbell.edge.cursor import encode_cursor
 from fanbell.edge.http.app import CALLS, EDGE_CALLS, create_app
-from fanbell.edge.http.protocol import BoundedProtocol
 from fanbell.edge.jwks import BadJwksUrl
 from fanbell.edge.page import mount_page
 from fanbell.edge.socket import Edge
 from fanbell.edge.streams import Streams
-from fanbell.infra import logs
+from fanbell.infra import logs, refusals
+from fanbell.infra.answering import answering, listen_at
 from fanbell.infra.certificate import Certificate
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.embedded import Embedded
 from fanbell.infra.fold_process import GC_THRESHOLD_LIVE
-from fanbell.infra.lock import FolderInUse, FolderUnusable
 from fanbell.infra.patience import Stopped
-from fanbell.infra.settings import BadSetting, Settings
+from fanbell.infra.settings import Settings
 from fanbell.projections.inbox import Inbox
-from fanbell.projections.store import StoreFailed
-from fanbell.streams.log import LogFailed
-from fanbell.streams.replica import LogShort
-from fanbell.streams.snapshots import SnapshotFailed
 from fanbell.streams.sqlite import DatabaseFailed
-from fanbell.streams.tls import TlsUnusable
 
 logger = structlog.get_logger()
 
 DRAIN_S: Final = 3.0  # sessions have so long to agree to close
-STOP_S: Final = 5  # requests under way have so long to end
-BACKLOG: Final = 4_096  # connections the system holds for us when many come at once
-
-REFUSALS: Final = (
-    BadSecret, BadJwksUrl, BadProxy, UnsafeBind, FolderInUse, FolderUnusable, DatabaseFailed, StoreFailed,
-    SnapshotFailed, LogFailed, LogShort, Unavailable, BadSetting, OSError,
-)  # fmt: skip
-"""What keeps a server from starting, said in one line rather than by a traceback."""
-WRONG_SETTINGS: Final = (
-    BadSecret,
-    BadJwksUrl,
-    BadProxy,
-    UnsafeBind,
-    BadSetting,
-    TlsUnusable,
-)  # those of them that another setting cures
+WRONG_SETTINGS: Final = (*refusals.WRONG_SETTINGS, BadSecret, BadJwksUrl, BadProxy, UnsafeBind)
+REFUSALS: Final = (*refusals.REFUSALS, *WRONG_SETTINGS, DatabaseFailed, Unavailable)
+"""What keeps a server from starting, said in one line rather than by a traceback; and of those, what another setting
+cures."""
 
 
 class Opened(NamedTuple):
@@ -112,13 +91,6 @@ class Running(NamedTuple):
         for task in ends:
             task.cancel()
         await asyncio.gather(*ends, return_exceptions=True)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are ours: what was accepted must be finished after the last request."""
-        yield
 
 
 @contextlib.asynccontextmanager
@@ -195,45 +167,6 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-@contextlib.asynccontextmanager
-async def answering(
-    app: Any, listening: socket.socket, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[None]:
-    """Answer HTTP requests until the end, by TLS if `tls` is given; those under way have `STOP_S` to end."""
-    config = uvicorn.Config(
-        app, loop="none", http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, date_header=False, timeout_graceful_shutdown=STOP_S, backlog=BACKLOG,
-    )  # fmt: skip
-    config.load()
-    config.ssl = tls  # of files it would make a context of its own, and never look at them again
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
-
-
-def listen_at(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises OSError with what to do."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(
-            f"cannot listen on {host}:{port} ({error.strerror}); name another with --port"
-        ) from None
-    listening.listen(
-        BACKLOG
-    )  # before anybody is told: whoever comes before uvicorn takes over, waits in line
-    listening.setblocking(False)
-    return listening
-
-
 def run(settings: Settings, json: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     return serve(settings, json, lambda live: _say(live, json))
@@ -246,7 +179,7 @@ def serve(
     about: Callable[[], Mapping[str, Any]] | None = None,
     opened: Open = embedded,
     parts: Parts = BOTH,
-    refusals: tuple[type[Exception], ...] = REFUSALS,
+    refused: tuple[type[Exception], ...] = REFUSALS,
     stop: asyncio.Event | None = None,
     drain_s: float = 0.0,
 ) -> int:
@@ -282,16 +215,11 @@ def serve(
 
     try:
         return uvloop.run(main())
-    except refusals as error:
+    except refused as error:
         sys.stderr.write(f"fanbell: {error}\n")
-        return code_of(error)
+        return refusals.code_of(error, WRONG_SETTINGS)
     except Stopped:
         return Exit.OK
-
-
-def code_of(refusal: Exception) -> Exit:
-    """What a process ends with that one of `REFUSALS` keeps from starting."""
-    return Exit.USAGE if isinstance(refusal, WRONG_SETTINGS) else Exit.FAILED
 
 
 def _say(live: Running, json: bool) -> None:

@@ -17,15 +17,16 @@ import uvloop
 
 from fanbell.compiled import core
 from fanbell.infra import logs
+from fanbell.infra.answering import answering, listen_at
 from fanbell.infra.cli.exits import Exit
-from fanbell.infra.clustered import REFUSALS, Clients, clients, is_away
+from fanbell.infra.connected import REFUSALS, Clients, clients, is_away
 from fanbell.infra.fold_process import GC_THRESHOLD_LIVE
 from fanbell.infra.health import behind, health_app
 from fanbell.infra.kafka import kafka_config, registry
 from fanbell.infra.lock import FolderLock
 from fanbell.infra.patience import Patience, Stopped
+from fanbell.infra.refusals import code_of
 from fanbell.infra.settings import Settings
-from fanbell.infra.up import answering, code_of, listen_at
 from fanbell.projections.agents import project_inbox
 from fanbell.projections.agents.project_inbox import Inboxes
 from fanbell.schemas.topics import NOTICES

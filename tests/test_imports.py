@@ -1,6 +1,8 @@
 """Who may import whom: the map, as a table. What is not in it is forbidden."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -58,7 +60,7 @@ OF_THE_CLUSTER: Final = (
     "streams.agents", "streams.cassandra", "streams.kafka", "streams.log_kafka", "streams.producer",
     "streams.snapshots_cassandra", "streams.snapshots_shared", "streams.topics_kafka",
     "projections.agents", "projections.cassandra", "projections.store_cassandra",
-    "infra.cassandra", "infra.clustered", "infra.kafka", "infra.worker",
+    "infra.cassandra", "infra.clustered", "infra.connected", "infra.kafka", "infra.worker",
 )  # fmt: skip
 """How modules begin that may import them, and that only each other import; the command line, where a command must."""
 
@@ -197,6 +199,18 @@ def test_what_servers_are_made_of_imports_no_http_client() -> None:
     }
 
     assert strays == set()
+
+
+def test_a_worker_imports_nothing_of_the_api() -> None:
+    """
+    A worker starts without what only the API and the edge are made of, a third of what they all import.
+    """
+    program = "import sys, fanbell.infra.worker; print(*{'fastapi', 'jwt', 'websockets', 'httpx'} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == []
 
 
 def test_the_links_lead_to_the_folders() -> None:

@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from fanbell.edge.addresses import EXEMPT, LOOPBACK_NAMES, Proxies
 from fanbell.edge.auth import ANYBODY, Auth, Caller, KeysAway, Unauthorized
 from fanbell.edge.http.calls import Edge, problem_answer
+from fanbell.edge.http.protocol import SECURITY
 from fanbell.edge.origins import Hosts, Origins, host_name
 from fanbell.edge.problems import Problem, bad_request, forbidden, not_found
 from fanbell.edge.rate_limit import Allowance, RateLimit
@@ -30,13 +31,6 @@ STREAM: Final = re.compile(r"/v1/users/[^/]+/stream")
 NOBODY: Final = Caller(user=None, roles=frozenset())
 """Who shows a ticket instead of a token, which the call looks at: may reach nothing by themselves."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
-SECURITY: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"referrer-policy", b"no-referrer"),
-)
 PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
     (

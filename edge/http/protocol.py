@@ -11,7 +11,6 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from fanbell.edge.http.gate import SECURITY
 from fanbell.edge.problems import CONTENT_TYPE, Problem
 
 HEAD_BYTES_MAX: Final = 64 * 1024  # request line and headers; ids of 256 bytes are far below, tokens too
@@ -19,6 +18,14 @@ REST_BYTES_MAX: Final = (
     16 * 1024 * 1024
 )  # what is not body: a body of 2 MiB in chunks of one byte has 10 MiB of it
 HEAD_TIMEOUT_S: Final = 10.0  # for a head to arrive, a new connection's included; proxies need milliseconds
+SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""Headers of every answer."""
 _REASONS: Final[Mapping[int, bytes]] = {
     400: b"Bad Request",
     408: b"Request Timeout",

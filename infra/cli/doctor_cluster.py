@@ -136,7 +136,7 @@ def clock(ahead_ms: int) -> Finding:
 
 def lag(settings: Settings) -> Finding:
     """No stage is far behind the log."""
-    from fanbell.infra.clustered import REFUSALS
+    from fanbell.infra.connected import REFUSALS
 
     try:
         behind = asyncio.run(_lags(settings))
@@ -155,7 +155,7 @@ def lag_of(behind: Mapping[tuple[str, int], int], lag_max: int) -> Finding:
 
 
 async def _lags(settings: Settings) -> dict[tuple[str, int], int]:
-    from fanbell.infra.clustered import clients
+    from fanbell.infra.connected import clients
     from fanbell.schemas.topics import ACTIVITIES, CHANGES, NOTICES, ROUTED
 
     async with clients(settings) as connected:

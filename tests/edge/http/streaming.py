@@ -10,12 +10,11 @@ from typing import Any
 import httpx
 
 from fanbell.edge.auth import Auth
-from fanbell.edge.http.app import create_app
-from fanbell.edge.http.app import CALLS
+from fanbell.edge.http.app import CALLS, create_app
 from fanbell.edge.socket import Edge
 from fanbell.edge.streams import Streams
+from fanbell.infra.answering import answering, listen_at
 from fanbell.infra.settings import Settings
-from fanbell.infra.up import answering, listen_at
 from tests.edge.fake_notices import FakeNotices, inbox_of
 
 PATIENCE_S = 10.0

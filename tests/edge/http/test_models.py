@@ -8,8 +8,7 @@ import pytest
 
 from fanbell.edge.auth import Auth
 from fanbell.edge.cursor import encode_cursor
-from fanbell.edge.http.app import create_app
-from fanbell.edge.http.app import CALLS
+from fanbell.edge.http.app import CALLS, create_app
 from fanbell.edge.http.models import MODELS
 from fanbell.infra.settings import Settings
 from fanbell.projections.inbox import Inbox
