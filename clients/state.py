@@ -99,9 +99,11 @@ class State:
 
     def _notification(self, item: Item) -> list[Item]:
         place = place_of(item["cursor"])
-        self._put(item)
         if place.log == self._told.log and place.seq <= self._told.seq:
+            if item["id"] in self._rows:  # else it has left since: it would push out one that is shown
+                self._put(item)
             return []
+        self._put(item)
         self._told = place
         return [item]
 

@@ -92,7 +92,7 @@ async def _missed(
     mine = await _records(hub, feed, since, at, recent)
     if mine is not None and len(mine) <= FRAMES_MAX:
         told = await _told_again(hub, feed, locale, since, mine)
-        return [*told, *await _kept(hub, feed, mine)]
+        return [*await _kept(hub, feed, mine), *told]
     rows = feed.tally.changed_since(since)
     if len(rows) <= FRAMES_MAX and feed.tally.is_whole_since(since):
         return await _by_rows(hub, feed, locale, since, at, rows)
@@ -123,8 +123,8 @@ async def _records(
 
 
 async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Sequence[Entry]) -> list[Frame]:
-    """The records, as they were told, but for rows that a later one of them moved or took away; a changed row as it is
-    now, with the record that changed it last.
+    """The records, as they were told, but for rows that a later one of them moved or took away, or that have left the
+    inbox; a changed row as it is now, with the record that changed it last.
 
     Not with an earlier one: a retraction that comes between the two would take away what was put back. What
     records after `mine` changed is told live.
@@ -137,7 +137,7 @@ async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Seque
     out: list[Frame] = []
     for entry in mine:
         seq = entry.told.seq
-        if is_news(entry.told) and seq in moved:
+        if is_news(entry.told) and (seq in moved or not feed.tally.holds(seq)):
             continue
         if (frame := hub.wording.at_once(entry, locale)) is not None:
             out.append(frame)
@@ -158,7 +158,7 @@ async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
 
     They do when they expire (past the inbox's age even the store forgets them), and when a full inbox pushes them out.
     That clients see themselves, by keeping the newest so many, unless one of these was expired, was archived or is
-    retracted.
+    retracted. Said before anything else: a client that has more than the inbox would drop an old row that is put back.
     """
     retracted = sum(isinstance(entry.told, Retraction) for entry in mine)
     if (

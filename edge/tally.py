@@ -87,6 +87,10 @@ class Tally:
         """All of them, newest first."""
         return [self._rows[seq] for seq in reversed(self._seqs)]
 
+    def holds(self, seq: int) -> bool:
+        """Whether the row at `seq` is among them."""
+        return seq in self._rows
+
     def changed_since(self, seq: int) -> list[Row]:
         """Rows that changed in any way after `seq`, newest first."""
         return [row for row in self.rows() if row.changed_seq > seq]

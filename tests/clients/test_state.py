@@ -105,6 +105,17 @@ def test_a_row_comes_back_to_its_place() -> None:
     assert ids(client.items) == ["n8", "n5", "n3"]
 
 
+def test_what_is_told_again_and_has_left_pushes_nothing_out() -> None:
+    """
+    A row that a full page does not show any more, told again after a cut, comes not in the place of one that it shows.
+    """
+    client = State()
+    hear(client, hello(keep=2), page(3, row("n8", 8), row("n5", 5)))
+
+    assert hear(client, hello(keep=2, recovered=True), notification(row("n6", 6)), retract("n6", 7)) == []
+    assert ids(client.items) == ["n8", "n5"]
+
+
 def test_rows_leave() -> None:
     """
     Rows that were taken back, that have expired, and that a long absence has cost, are dropped.

@@ -11,6 +11,7 @@ from fanbell.projections.inbox import Inbox
 from fanbell.projections.store import Body, StoreFailed
 from tests.edge.fake_notices import NOW_MS, FakeNotices
 from tests.edge.test_start import Client, settle
+from tests.projections.told import update
 
 pytestmark = pytest.mark.anyio
 SOON_MS = NOW_MS + 1_000
@@ -244,6 +245,27 @@ async def test_rows_pushed_out_over_archived_ones_are_told(away: bool) -> None:
     client.read(1_000)
 
     assert set(client.rows) == {"old", "new"}
+
+
+async def test_what_has_left_goes_before_an_old_row_is_put_back() -> None:
+    """
+    Who comes back with more than a full inbox has is told first what has left, and so has room for what is put back.
+    """
+    one = await town(keep=2)
+    await one.backend.update("ana", "g")
+    await one.backend.retract("ana", "g", 1)
+    for id_ in ("left", "stays"):
+        await one.backend.notice(["ana"], id_)
+    client = await one.device()
+    client.cut(0)
+    new = await one.backend.notice(["ana"], "new")
+    await one.backend.retract("ana", "new", new.seq)
+    await one.backend.tell("ana", update(7, ["ana"], "g", row_seq=1, prev=-1, announces=False))
+    await client.come()
+
+    assert [frame["type"] for frame in client.wire.waiting] == ["hello", "kept", "retract", "state"]
+    client.read(1_000)
+    assert set(client.rows) == {"g", "stays"}
 
 
 async def test_a_full_inbox_that_loses_a_row_to_time_says_which_are_left() -> None:

@@ -156,10 +156,11 @@ class Device:
         seq = self.seq_of(item)
         if self.page_to < seq <= self.shown_to:
             self.faults.append(f"{item['id']} was told again, or late: {seq} after {self.shown_to}")
-        self.shown_to = max(seq, self.shown_to)
         had = self.rows.get(item["id"])
-        if had is None or self.seq_of(had) <= seq:
+        has_left = had is None and seq <= self.shown_to
+        if not has_left and (had is None or self.seq_of(had) <= seq):
             self.rows[item["id"]] = item
+        self.shown_to = max(seq, self.shown_to)
         self._drop_beyond()
 
     def _drop_beyond(self) -> None:
