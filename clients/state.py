@@ -60,6 +60,8 @@ class State:
             case "counts":
                 self._counts = {name: frame[name] for name in ("unread", "unseen", "kinds", "scopes")}
         self.cursor = frame.get("cursor") or self.cursor
+        if len(self._rows) > self._keep:
+            self._trim()
         return news
 
     def cut(self) -> None:
@@ -99,11 +101,9 @@ class State:
 
     def _notification(self, item: Item) -> list[Item]:
         place = place_of(item["cursor"])
-        if place.log == self._told.log and place.seq <= self._told.seq:
-            if item["id"] in self._rows:  # else it has left since: it would push out one that is shown
-                self._put(item)
-            return []
         self._put(item)
+        if place.log == self._told.log and place.seq <= self._told.seq:
+            return []
         self._told = place
         return [item]
 
@@ -116,8 +116,14 @@ class State:
     def _put(self, item: Item) -> None:
         self.marks.shown((item["id"],))
         self._rows[item["id"]] = item
-        if len(self._rows) > self._keep:
-            self._remove((min(self._rows.values(), key=_row_seq)["id"],))
+
+    def _trim(self) -> None:
+        """Drop the oldest rows beyond those that an inbox has; not while rows are told again that a page was ahead of:
+        some of these have left since, and are yet to be taken back."""
+        at = place_of(self.cursor)
+        if at.log != self._told.log or at.seq >= self._told.seq:
+            newest_first = sorted(self._rows.values(), key=_row_seq, reverse=True)
+            self._remove([item["id"] for item in newest_first[self._keep :]])
 
     def _remove(self, ids: Iterable[str]) -> None:
         for id_ in ids:

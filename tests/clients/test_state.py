@@ -110,9 +110,12 @@ def test_what_is_told_again_and_has_left_pushes_nothing_out() -> None:
     A row that a full page does not show any more, told again after a cut, comes not in the place of one that it shows.
     """
     client = State()
+    again = [notification(row(f"n{seq}", seq)) for seq in (4, 6)]
     hear(client, hello(keep=2), page(3, row("n8", 8), row("n5", 5)))
 
-    assert hear(client, hello(keep=2, recovered=True), notification(row("n6", 6)), retract("n6", 7)) == []
+    assert hear(client, hello(keep=2, recovered=True), *again, retract("n6", 7)) == []
+    assert "n5" in ids(client.items)
+    assert hear(client, notification(row("n8", 8))) == []
     assert ids(client.items) == ["n8", "n5"]
 
 

@@ -114,6 +114,8 @@ class Device:
             self.seen[frame["type"]] = self.seen.get(frame["type"], 0) + 1
             self.take(frame)
             self.cursor = frame.get("cursor") or self.cursor
+            if self.cursor is not None and decode_cursor(self.cursor, self.epoch) >= self.shown_to:
+                self._drop_beyond()
             link.flush()
         if wire is not None and not wire.is_open and not wire.frames:
             self.seen["closed"] = self.seen.get("closed", 0) + 1
@@ -132,6 +134,7 @@ class Device:
             case "hello":
                 if frame["epoch"] != self.epoch:
                     self.epoch, self.shown_to, self.page_to, self._ahead = frame["epoch"], 0, 0, 0
+                    self.cursor = None
                 self.counts = frame["counts"]
             case "page":
                 self.rows = {item["id"]: item for item in frame["items"]}
@@ -142,7 +145,6 @@ class Device:
                 self._show(frame["item"])
             case "state":
                 self.rows |= {item["id"]: item for item in frame["items"]}
-                self._drop_beyond()
             case "retract":
                 self.rows.pop(frame["id"], None)
             case "gone":
@@ -156,12 +158,10 @@ class Device:
         seq = self.seq_of(item)
         if self.page_to < seq <= self.shown_to:
             self.faults.append(f"{item['id']} was told again, or late: {seq} after {self.shown_to}")
-        had = self.rows.get(item["id"])
-        has_left = had is None and seq <= self.shown_to
-        if not has_left and (had is None or self.seq_of(had) <= seq):
-            self.rows[item["id"]] = item
         self.shown_to = max(seq, self.shown_to)
-        self._drop_beyond()
+        had = self.rows.get(item["id"])
+        if had is None or self.seq_of(had) <= seq:
+            self.rows[item["id"]] = item
 
     def _drop_beyond(self) -> None:
         for item in self.listed()[self.keep :]:
