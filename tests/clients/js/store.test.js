@@ -56,6 +56,16 @@ test("an inbox is its newest so many", () => {
   assert.deepEqual(ids(state), ["a3", "a2"]);
 });
 
+test("what is told again pushes nothing out before what has left since is taken back", () => {
+  const at = (seq) => `${btoa(String.fromCharCode(1, 0, 0, 0, 0, 0, 0, 0, seq))}ZQ`;
+  const row = (seq) => item(`a${seq}`, { cursor: at(seq) });
+  const again = (seq) => ({ type: "notification", item: row(seq), cursor: at(seq) });
+  const cut = after(hello({ keep: 2 }), page([row(8), row(5)], { cursor: at(3) }), hello({ recovered: true, cursor: at(3), keep: 2 }));
+  const told = [again(4), again(5), again(6), { type: "retract", id: "a6", cursor: at(7) }].reduce(fold, cut);
+  assert.ok(ids(told).includes("a5"));
+  assert.deepEqual(ids(fold(told, again(8))), ["a8", "a5"]);
+});
+
 test("a frame of a later server changes nothing, whatever it is called", () => {
   const state = opened();
   for (const type of ["sparkle", "toString", "__proto__", "constructor"]) assert.deepEqual(fold(state, { type }), state);
