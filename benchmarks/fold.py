@@ -59,7 +59,7 @@ def folded(count: int, authors: int, users: int, partitions: int) -> tuple[float
         for partition, copy in placed(change, partitions):
             folds.put(ROUTED, partition, encode(copy), 1_600_000_000_000)
     records = [
-        (partition_of(a.target or a.object, partitions), encode(a), a.occurred_at)
+        (partition_of(a.target or a.object, partitions), encode(a), a.occurred_at or 0)
         for a in activities(count, authors, users)
     ]
     folds.notices = []

@@ -43,9 +43,8 @@ def watch(path: str, users: list[str], keep: int, asking: Connection) -> None:
         asking.send(0)
         try:
             while not asking.poll(LOOK_EVERY_S):
-                seen.add(
-                    tuple([max((row.seq for row in await reader.rows(user)), default=0) for user in users])
-                )
+                read = [await reader.read(user) for user in users]
+                seen.add(tuple([max((row.seq for row in one.rows), default=0) for one in read]))
         finally:
             reader.close()
 
@@ -92,6 +91,7 @@ def measure(
         target=watch, args=(str(settings.data / STATE_FILE), members[:LOOKED_AT], keep, theirs)
     )
     watcher.start()
+    theirs.close()  # so that its end is heard, should it fail
     ours.recv()
     profiler = cProfile.Profile()
     if profile:

@@ -14,7 +14,7 @@ import multiprocessing
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,7 +31,7 @@ from fanbell.infra.load import BATCH_S, BATCH_WEIGHT
 from fanbell.infra.settings import Settings
 from fanbell.schemas.codec import HEADER_BYTES, HEADERS, content_of, decode, encode
 from fanbell.schemas.partitions import partition_of
-from fanbell.schemas.records import Activity, Notice, Outcome, Rules, Told
+from fanbell.schemas.records import Activity, Notice, Outcome, Rules
 from fanbell.schemas.topics import ACTIVITIES, ROUTED
 from fanbell.streams.core.changes import placed
 from fanbell.streams.core.kinds import FOLD_VERSION, default_source
@@ -110,18 +110,18 @@ def stored(
     return _figures(watch, told)
 
 
-def _take(runner: Runner, values: Iterable[bytes], at_ms: int) -> list[Told]:
+def _take(runner: Runner, values: Iterable[bytes], at_ms: int) -> list[Notice | Outcome]:
     """Let the runner take records, as if they had come out of `intake`; what was told of activities."""
-    told: list[Told] = []
+    told: list[Notice | Outcome] = []
     records = [Record(runner.position + i, value, at_ms) for i, value in enumerate(values)]
     while records:
         batches = now(runner.run(records[:2_000], BATCH_WEIGHT, BATCH_S))
-        told += [one for batch in batches.values() for _, one in batch if type(one) in (Notice, Outcome)]
+        told += [one for batch in batches.values() for _, one in batch if isinstance(one, (Notice, Outcome))]
         records = records[runner.position - records[0].offset :]
     return told
 
 
-def _figures(watch: Stopwatch, told: list[Told]) -> dict[str, Any]:
+def _figures(watch: Stopwatch, told: Sequence[Notice | Outcome]) -> dict[str, Any]:
     count = sum(map(heard, told))
     by_id: Counter[str] = Counter()
     for one in told:

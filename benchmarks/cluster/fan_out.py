@@ -220,7 +220,8 @@ async def _peer_once(
 
 
 def _json_batches(writer: Any, count: int, run: str) -> list[tuple[int, Any]]:
-    found, open_ = [], {}
+    found: list[tuple[int, Any]] = []
+    open_: dict[int, Any] = {}
     for number in range(count):
         activity = post(number, run)
         place = partition_of(activity.object, PARTITIONS)
@@ -276,7 +277,14 @@ async def measured(count: int) -> dict[str, Any]:
         say("Kafka Streams, a record for each partition of followers")
         packed = await peer(made, "packed", java(made, "packed", "packed", folder), count, folder, True)
         say("bare Faust")
-        line = [sys.executable, PEERS / "bare_faust.py", made.bootstrap, "faust", "faust.in", "faust.out"]
+        line: list[str | Path] = [
+            sys.executable,
+            PEERS / "bare_faust.py",
+            made.bootstrap,
+            "faust",
+            "faust.in",
+            "faust.out",
+        ]
         bare = await peer(
             made,
             "faust",

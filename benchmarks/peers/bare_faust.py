@@ -27,7 +27,7 @@ notices = app.topic(OUT, key_serializer="raw", value_serializer="raw")
 
 
 @app.agent(activities)
-async def fan_out(stream: faust.Stream[bytes]) -> None:
+async def fan_out(stream: faust.StreamT[bytes]) -> None:
     async for value in stream:
         activity = json.loads(value)
         for user in followers_of[activity["actor"]]:
