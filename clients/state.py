@@ -73,6 +73,9 @@ class State:
         self._counts = hello["counts"]
         self._keep = hello.get("keep") or KEEP_DEFAULT
         self.live = hello["recovered"]
+        if oldest := hello.get("oldest"):
+            lowest = place_of(oldest).seq
+            self._remove([id_ for id_, item in self._rows.items() if place_of(item["cursor"]).seq < lowest])
 
     def _page(self, page: Frame) -> list[Item]:
         """A fresh page replaces all rows."""

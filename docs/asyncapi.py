@@ -152,6 +152,10 @@ SERVER: Final[dict[str, tuple[str, Schema, Schema]]] = {
                 },
                 "cursor": {**_OR_NO_CURSOR, "description": "The client's own, if it could be honoured."},
                 "recovered": {"type": "boolean"},
+                "oldest": {
+                    **_OR_NO_CURSOR,
+                    "description": "Rows whose cursor is below it have left: drop them. Null before a page.",
+                },
                 "counts": {"$ref": "#/components/schemas/Counts"},
             },
         ),
@@ -162,6 +166,7 @@ SERVER: Final[dict[str, tuple[str, Schema, Schema]]] = {
             "keep": 200,
             "cursor": None,
             "recovered": False,
+            "oldest": None,
             "counts": COUNTS,
         },
     ),

@@ -193,8 +193,9 @@ def gone(ids: Sequence[str]) -> Frame:
 
 
 def kept(ids: Sequence[str]) -> Frame:
-    """All rows that are shown: others have left. One that waits is useless once there is a newer one."""
-    return framed({"type": "kept", "ids": ids}, key="kept")
+    """All rows that are shown: others have left. Useful where it stands, however many follow: an old row that is put
+    back after it would be dropped by a client that has too many."""
+    return framed({"type": "kept", "ids": ids})
 
 
 def counts(counted: Counts) -> Frame:

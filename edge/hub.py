@@ -16,7 +16,7 @@ import structlog
 
 from fanbell.edge.backend import Backend
 from fanbell.edge.feed import Feed, Link, Partition
-from fanbell.edge.frames import Frame
+from fanbell.edge.frames import Frame, kept
 from fanbell.edge.leaving import Leaver
 from fanbell.edge.names import Names
 from fanbell.edge.ports import Inbox
@@ -24,7 +24,7 @@ from fanbell.edge.reread import Reread
 from fanbell.edge.ring import RECORDS_MAX, Entry, Gap
 from fanbell.edge.tally import Tally
 from fanbell.edge.teller import Teller
-from fanbell.edge.wording import Wording
+from fanbell.edge.wording import Wording, is_put_back
 from fanbell.projections.inbox import wall_ms
 from fanbell.projections.items import LOCALE_DEFAULT, best_locale
 from fanbell.projections.rows import shown
@@ -317,16 +317,23 @@ class Hub:
         """A full inbox has lost a row: read the rows anew, and say which are left."""
         self.behind(feed, self._fill_again(feed))
 
-    def states_due(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
-        """Tell the feed's sessions the state of `rows`, which the record `seq` changed."""
-        self.behind(feed, self._tell_states(feed, seq, rows))
+    def states_due(self, feed: Feed, told: Told, rows: Sequence[Row]) -> None:
+        """Tell the feed's sessions the state of `rows`, which `told` changed."""
+        self.behind(feed, self._tell_states(feed, told, rows))
 
-    async def _tell_states(self, feed: Feed, seq: int, rows: Sequence[Row]) -> None:
-        """Tell the feed's sessions the state of `rows`, then what queued behind it."""
+    async def _tell_states(self, feed: Feed, told: Told, rows: Sequence[Row]) -> None:
+        """Tell the feed's sessions the state of `rows`, then what queued behind it.
+
+        Where it is yet to be said which rows are left, that goes before one that is put back: clients that have too
+        many drop the oldest, and it may be older than those that have left.
+        """
         by_locale: dict[str, list[Frame]] = {}
         try:
+            first: list[Frame] = []
+            if is_put_back(told) and feed.left.all_due_ms is not None:
+                first.append(kept(await self.ids(feed.user)))
             for locale in {link.locale for link in feed.links}:
-                by_locale[locale] = await self.wording.states(feed.user, seq, rows, locale)
+                by_locale[locale] = first + await self.wording.states(feed.user, told.seq, rows, locale)
         except StoreFailed as error:
             log.error("rows cannot be read", error=str(error))
             self.end(feed, "unavailable")

@@ -52,8 +52,8 @@ class Reads(Protocol):
         """A full inbox has lost a row: read the rows anew, and say which are left."""
         ...
 
-    def states_due(self, feed: "Feed", seq: int, rows: Sequence[Row]) -> None:
-        """Tell the feed's sessions the state of `rows`, which the record `seq` changed."""
+    def states_due(self, feed: "Feed", told: Told, rows: Sequence[Row]) -> None:
+        """Tell the feed's sessions the state of `rows`, which `told` changed."""
         ...
 
     def end(self, feed: "Feed", why: str) -> None:

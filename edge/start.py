@@ -9,6 +9,9 @@ first live one, and the seq up to which they cover everything. In this order, ch
    old rows that changed, then the new ones;
 4. a fresh page, said as such (`recovered` false): without a cursor, with one of another log, or when too much came.
 
+Rows that a full inbox has pushed out are below the oldest one that it has, which `hello` says: whether a client that
+was cut off had been told of them nobody knows.
+
 A frame's cursor is never ahead of what was sent before it, so a client that is cut off half way loses
 nothing.
 """
@@ -25,7 +28,7 @@ from fanbell.edge.hub import Hub
 from fanbell.edge.reread import concerned
 from fanbell.edge.ring import Entry
 from fanbell.edge.steps import Opened
-from fanbell.edge.wording import ITEMS_PER_FRAME, is_news
+from fanbell.edge.wording import ITEMS_PER_FRAME, is_news, is_put_back
 from fanbell.projections.rows import Query, shown
 from fanbell.projections.store import Row
 from fanbell.schemas.records import Retraction, Told, Update
@@ -52,12 +55,12 @@ async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened
         missed = await _missed(hub, feed, locale, since, at, recent)
         if missed is not None:
             hub.leaver.watch(feed, now_ms, at)
-            return Opened(at, [_hello(hub, feed, cursor, recovered=True), *missed])
+            return Opened(at, [_hello(hub, feed, cursor, at, recovered=True), *missed])
     page = await hub.inbox.answer(feed.user, Query(limit=PAGE_ROWS), locale)
     shown_to = decode_cursor(page["cursor"], hub.backend.epoch)
     frame = frames.framed({"type": "page", **page, "cursor": hub.wording.cursor(at)})
     hub.leaver.watch(feed, now_ms, at, shown_to)
-    return Opened(at, [_hello(hub, feed, None, recovered=False), frame], shown_to)
+    return Opened(at, [_hello(hub, feed, None, at, recovered=False), frame], shown_to)
 
 
 def _since(hub: Hub, cursor: str | None, at: int) -> int | None:
@@ -71,8 +74,9 @@ def _since(hub: Hub, cursor: str | None, at: int) -> int | None:
     return seq if seq <= at else None  # ahead of us: of a log that lost its end
 
 
-def _hello(hub: Hub, feed: Feed, cursor: str | None, *, recovered: bool) -> Frame:
+def _hello(hub: Hub, feed: Feed, cursor: str | None, at: int, *, recovered: bool) -> Frame:
     counts = feed.tally.counts(hub.now_ms())
+    oldest = feed.tally.oldest(at) if recovered else None
     return frames.framed(
         {
             "type": "hello",
@@ -81,6 +85,7 @@ def _hello(hub: Hub, feed: Feed, cursor: str | None, *, recovered: bool) -> Fram
             "keep": hub.keep,
             "cursor": cursor,
             "recovered": recovered,
+            "oldest": None if oldest is None else hub.wording.cursor(oldest),
             "counts": counts,
         }
     )
@@ -146,6 +151,13 @@ async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Seque
     return out
 
 
+def _puts(told: Told) -> int | None:
+    """Seq of the row that `told` puts into the inbox: a new one, or one that had been taken back."""
+    if is_news(told):
+        return told.seq
+    return told.row_seq if is_put_back(told) else None
+
+
 def _leaves(told: Told) -> int | None:
     """Seq of the row that `told` moves or takes away."""
     if isinstance(told, Retraction):
@@ -158,13 +170,17 @@ async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
 
     They do when they expire (past the inbox's age even the store forgets them), and when a full inbox pushes them out.
     That clients see themselves, by keeping the newest so many, unless one of these was expired, was archived or is
-    retracted. Said before anything else: a client that has more than the inbox would drop an old row that is put back.
+    retracted, be it by a record after `mine` that the rows have had: such a row is not told again, and yet it has
+    pushed another out. Said before anything else: a client that has more than the inbox would drop an old row that is
+    put back.
     """
-    retracted = sum(isinstance(entry.told, Retraction) for entry in mine)
+    left = {entry.told.row_seq for entry in mine if isinstance(entry.told, Retraction)}
+    put = {row_seq for entry in mine if (row_seq := _puts(entry.told)) is not None}
+    left |= {row_seq for row_seq in put if not feed.tally.holds(row_seq)}
     if (
         hub.keep_age_ms is None
         and not feed.tally.expired(0, hub.now_ms())
-        and not (mine and feed.tally.may_have_lost(retracted))
+        and not (mine and feed.tally.may_have_lost(len(left)))
     ):
         return []
     return [frames.kept(await hub.ids(feed.user))]

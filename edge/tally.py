@@ -122,10 +122,16 @@ class Tally:
             row for row in self.rows() if row.expires_at is not None and after_ms < row.expires_at <= now_ms
         ]
 
-    def may_have_lost(self, retracted: int) -> bool:
-        """Whether the inbox may have been full before `retracted` rows left it, and have pushed out rows for some that
+    def oldest(self, at: int) -> int | None:
+        """The seq that no row of the inbox is below, as of `at`; None if there may be others than these."""
+        if self.short:
+            return None
+        return self._seqs[0] if self._seqs else at
+
+    def may_have_lost(self, left: int) -> bool:
+        """Whether the inbox may have been full before `left` rows left it, and have pushed out rows for some that
         clients know nothing of."""
-        return (retracted > 0 or self.hides_rows) and len(self._seqs) + retracted >= self._keep
+        return (left > 0 or self.hides_rows) and len(self._seqs) + left >= self._keep
 
     def _had(self, told: Told) -> list[Row]:
         """Rows that `told` changed where they stand; the rows were read later, and show what came of it."""

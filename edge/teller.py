@@ -100,7 +100,7 @@ class Teller:
         if expires_ms is not None and expires_ms <= self._wording.now_ms():
             self._tell_all(feed, self._wording.over(told))
         elif changed:
-            self._reads.states_due(feed, told.seq, changed)
+            self._reads.states_due(feed, told, changed)
         else:
             self._tell_all(feed, self._wording.plain(entry))
 

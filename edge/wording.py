@@ -91,6 +91,11 @@ def is_news(told: Told) -> TypeGuard[Notice | Update]:
     return isinstance(told, Notice) or (isinstance(told, Update) and told.announces)
 
 
+def is_put_back(told: Told) -> TypeGuard[Update]:
+    """Whether `told` puts back a row that had been taken back, where it stood."""
+    return isinstance(told, Update) and not told.announces and told.prev_row_seq == -1
+
+
 def wish_message(wish: Wish, cursor: str) -> Mapping[str, Any]:
     """What the user's other devices hear of a change that took effect."""
     change = change_of(wish)

@@ -40,7 +40,7 @@ const FOLDS = {
   hello(state, frame) {
     // Not recovered: a page follows, and until it is here we have nothing to resume from. Wishes are asked for again.
     const { items, preferences, mutes } = state;
-    const known = frame.recovered ? state : { ...empty(), items, preferences, mutes };
+    const known = frame.recovered ? from(frame.oldest, state) : { ...empty(), items, preferences, mutes };
     return { ...known, epoch: frame.epoch, keep: frame.keep || state.keep, counts: countsOf(frame.counts) };
   },
   page(state, frame) {
@@ -84,6 +84,12 @@ function placeOf(cursor) {
 // Whether rows are being told again that a page was ahead of: some have left since, and are yet to be taken back.
 const behind = ({ items: [newest], cursor }) =>
   cursor?.slice(12) === newest.cursor.slice(12) && placeOf(cursor) < placeOf(newest.cursor);
+
+// Without the rows below `oldest`: a full inbox has pushed them out.
+function from(oldest, state) {
+  const items = oldest ? state.items.filter((item) => placeOf(item.cursor) >= placeOf(oldest)) : state.items;
+  return items.length < state.items.length ? { ...state, items, next: null } : state;
+}
 
 function trimmed(state) {
   if (state.items.length <= state.keep || behind(state)) return state;

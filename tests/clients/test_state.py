@@ -105,6 +105,19 @@ def test_a_row_comes_back_to_its_place() -> None:
     assert ids(client.items) == ["n8", "n5", "n3"]
 
 
+def test_rows_below_the_oldest_of_the_inbox_are_dropped() -> None:
+    """
+    What a full inbox has pushed out goes with the hello of a resumed session, which says what its oldest row is.
+    """
+    client = State()
+    hear(client, hello(keep=3), page(3, row("n8", 8), row("n5", 5), row("n3", 3)))
+    hear(client, hello(keep=3, recovered=True, oldest=None))
+    assert ids(client.items) == ["n8", "n5", "n3"]
+
+    hear(client, hello(keep=3, recovered=True, oldest=at(5)))
+    assert ids(client.items) == ["n8", "n5"]
+
+
 def test_what_is_told_again_and_has_left_pushes_nothing_out() -> None:
     """
     A row that a full page does not show any more, told again after a cut, comes not in the place of one that it shows.

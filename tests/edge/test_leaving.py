@@ -9,6 +9,7 @@ import pytest
 from fanbell.edge.hub import Hub
 from fanbell.projections.inbox import Inbox
 from fanbell.projections.store import Body, StoreFailed
+from fanbell.schemas.records import Retraction
 from tests.edge.fake_notices import NOW_MS, FakeNotices
 from tests.edge.test_start import Client, settle
 from tests.projections.told import update
@@ -266,6 +267,76 @@ async def test_what_has_left_goes_before_an_old_row_is_put_back() -> None:
     assert [frame["type"] for frame in client.wire.waiting] == ["hello", "kept", "retract", "state"]
     client.read(1_000)
     assert set(client.rows) == {"g", "stays"}
+
+
+async def test_a_row_that_the_store_has_lost_already_takes_room_too() -> None:
+    """
+    The same where the row that pushed another out is not told again, since the store is ahead and it has left there.
+    """
+    one = await town(keep=3)
+    await one.backend.update("ana", "g")
+    await one.backend.retract("ana", "g", 1)
+    for id_ in ("a", "b", "c"):
+        await one.backend.notice(["ana"], id_)
+    client = await one.device()
+    client.cut(0)
+    new = [await one.backend.notice(["ana"], id_) for id_ in ("d", "e", "f")]
+    await one.backend.retract("ana", "f", new[2].seq)
+    await one.backend.tell("ana", update(10, ["ana"], "g", row_seq=1, prev=-1, announces=False))
+    for seq, left in zip((11, 12), new, strict=False):
+        await one.backend.project(
+            "ana", Retraction(0, 0, -1, -1, seq, f"{left.seq}", left.seq, "undo", ["ana"])
+        )
+    await client.come()
+
+    assert [frame["type"] for frame in client.wire.waiting] == ["hello", "kept", "retract", "state"]
+    client.read(1_000)
+    assert set(client.rows) == {"g"}
+
+
+async def test_what_has_left_goes_before_an_old_row_is_put_back_live() -> None:
+    """
+    A slow device that was spared frames, and so has more than the inbox, hears what is left before it hears of an old
+    row that is put back: it would drop that one, the oldest that it has.
+    """
+    one = await town(keep=2)
+    await one.backend.update("ana", "g")
+    await one.backend.retract("ana", "g", 1)
+    client = await one.device()
+    await one.backend.notice(["ana"], "left")
+    group = await one.backend.update("ana", "spared")
+    other = await one.backend.notice(["ana"], "other")
+    await one.backend.retract("ana", "other", other.seq)
+    await settle(one.hub)
+    await one.backend.tell("ana", update(7, ["ana"], "g", row_seq=1, prev=-1, announces=False))
+    await settle(one.hub)
+    await one.backend.update("ana", "spared", group.row_seq)
+    told = [frame for frame in client.wire.waiting if frame["type"] in ("kept", "state", "notification")]
+
+    assert [frame["item"]["id"] for frame in told if "item" in frame] == ["left", "spared", "other", "spared"]
+    assert [frame["type"] for frame in told[3:]] == ["kept", "state", "notification"]
+    assert set(told[3]["ids"]) == {"g", "spared"}
+
+
+async def test_who_was_cut_off_before_it_heard_what_has_left_hears_it() -> None:
+    """
+    A device that is cut off before it is told what a full inbox has pushed out drops that when it comes back, though
+    nothing has happened since.
+    """
+    one = await town(keep=3)
+    await one.backend.notice(["ana"], "oldest")
+    archived = await one.backend.notice(["ana"], "n")
+    await one.backend.mark("ana", "archive", [archived.seq])
+    await one.backend.notice(["ana"], "old")
+    client = await one.device()
+    await one.backend.notice(["ana"], "new")
+    await settle(one.hub)
+    client.cut(1_000)
+    assert set(client.rows) == {"oldest", "old", "new"}
+    await client.come()
+    client.read(1_000)
+
+    assert set(client.rows) == {"old", "new"}
 
 
 async def test_a_full_inbox_that_loses_a_row_to_time_says_which_are_left() -> None:

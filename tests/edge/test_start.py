@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fanbell.edge import start as start_module
+from fanbell.edge.cursor import decode_cursor
 from fanbell.edge.feed import Feed
 from fanbell.edge.frames import Connect, Frame
 from fanbell.edge.hub import Hub
@@ -100,6 +101,13 @@ class Client:
 
     def take(self, frame: dict[str, Any]) -> None:
         match frame["type"]:
+            case "hello" if frame["oldest"]:
+                lowest = decode_cursor(frame["oldest"], frame["epoch"])
+                self.rows = {
+                    id_: row
+                    for id_, row in self.rows.items()
+                    if decode_cursor(row["cursor"], frame["epoch"]) >= lowest
+                }
             case "page":
                 self.rows = {item["id"]: item for item in frame["items"]}
             case "notification":

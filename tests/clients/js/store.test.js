@@ -56,9 +56,17 @@ test("an inbox is its newest so many", () => {
   assert.deepEqual(ids(state), ["a3", "a2"]);
 });
 
+const at = (seq) => `${btoa(String.fromCharCode(1, 0, 0, 0, 0, 0, 0, 0, seq))}ZQ`;
+const row = (seq) => item(`a${seq}`, { cursor: at(seq) });
+
+test("rows below the oldest of the inbox are dropped by the hello that says which it is", () => {
+  const state = after(hello(), page([row(8), row(5), row(3)], { next: "c-3" }));
+  assert.equal(fold(state, hello({ recovered: true, oldest: null })).items.length, 3);
+  const left = fold(state, hello({ recovered: true, oldest: at(5) }));
+  assert.deepEqual([ids(left), left.next], [["a8", "a5"], null]);
+});
+
 test("what is told again pushes nothing out before what has left since is taken back", () => {
-  const at = (seq) => `${btoa(String.fromCharCode(1, 0, 0, 0, 0, 0, 0, 0, seq))}ZQ`;
-  const row = (seq) => item(`a${seq}`, { cursor: at(seq) });
   const again = (seq) => ({ type: "notification", item: row(seq), cursor: at(seq) });
   const cut = after(hello({ keep: 2 }), page([row(8), row(5)], { cursor: at(3) }), hello({ recovered: true, cursor: at(3), keep: 2 }));
   const told = [again(4), again(5), again(6), { type: "retract", id: "a6", cursor: at(7) }].reduce(fold, cut);

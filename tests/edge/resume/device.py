@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any
 
 from msgspec import to_builtins
 from websockets.protocol import State
@@ -15,15 +15,15 @@ from fanbell.edge.start import start
 from fanbell.edge.steps import Admitted, Ended
 from fanbell.projections.rows import Counts
 
-UNREAD_MAX: Final = 4  # frames on the wire before the transport is full
 Frame = dict[str, Any]
 
 
 class FakeWire:
     """A connection without a socket: frames that the client has not read; full after a few."""
 
-    def __init__(self) -> None:
+    def __init__(self, unread_max: int) -> None:
         self.link: SocketLink | None = None
+        self.unread_max = unread_max
         self.frames: list[Frame] = []
         self.code: int | None = None
         self.protocol = SimpleNamespace(state=State.OPEN)
@@ -35,7 +35,7 @@ class FakeWire:
 
     @property
     def paused(self) -> bool:
-        return len(self.frames) > UNREAD_MAX
+        return len(self.frames) > self.unread_max
 
     def put_out(self, data: bytes) -> None:
         while data:
@@ -82,7 +82,7 @@ class Device:
     async def come(self, world: Any) -> None:
         """Connect, with the cursor that it has."""
         self.page_to = max(self.page_to, self._ahead)
-        self.wire = wire = FakeWire()
+        self.wire = wire = FakeWire(world.ways.unread_max)
         self.link = link = SocketLink(
             wire, world.hub, world.pacer, world.traffic, world.mailbox_frames, 1_000_000
         )
@@ -93,6 +93,10 @@ class Device:
         link.feed = world.hub.join(self.name, link)
         link.give(Admitted())
         link.give(await start(world.hub, link.feed, self.cursor, link.locale))
+
+    def forget(self) -> None:
+        """Begin anew, as a page does that is loaded again."""
+        self.rows, self.counts, self.cursor, self.epoch = {}, {}, None, ""
 
     def cut(self, reads: int) -> None:
         """The connection breaks after `reads` more frames."""
@@ -136,6 +140,9 @@ class Device:
                     self.epoch, self.shown_to, self.page_to, self._ahead = frame["epoch"], 0, 0, 0
                     self.cursor = None
                 self.counts = frame["counts"]
+                if frame["oldest"] is not None:
+                    lowest = decode_cursor(frame["oldest"], self.epoch)
+                    self.rows = {id_: row for id_, row in self.rows.items() if self.seq_of(row) >= lowest}
             case "page":
                 self.rows = {item["id"]: item for item in frame["items"]}
                 newest = max(map(self.seq_of, frame["items"]), default=0)

@@ -18,7 +18,7 @@ from tests.edge.resume.device import Device, faults_of, faults_of_counts
 from tests.edge.resume.mutants import MUTANTS, planted
 from tests.edge.resume.world import run
 
-SEEDS: Final = int(os.environ.get("FANBELL_TEST_RESUME_SEEDS", "60"))
+SEEDS: Final = int(os.environ.get("FANBELL_TEST_RESUME_SEEDS", "180"))
 PARTS: Final = 2  # so that the seeds spread over the tests' processes
 MUTANT_SEEDS: Final = 100
 COMES_TO_PASS: Final = (
@@ -49,7 +49,7 @@ def test_a_planted_bug_is_found(name: str) -> None:
     The simulation notices each of the mistakes that are planted for it.
     """
     with planted(name):
-        assert any(run(seed)[0] for seed in range(MUTANT_SEEDS))
+        assert any(run(seed, MUTANTS[name][1])[0] for seed in range(MUTANT_SEEDS))
 
 
 def row(id_: str, **more: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_a_device_notices_what_is_told_twice() -> None:
     """
 
     device = Device("ana", 10)
-    device.take({"type": "hello", "epoch": "e", "counts": {}})
+    device.take({"type": "hello", "epoch": "e", "oldest": None, "counts": {}})
     for seq in (2, 2, 1):
         device.take({"type": "notification", "item": row(f"n{seq}", cursor=encode_cursor("e", seq))})
 

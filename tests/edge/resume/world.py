@@ -1,7 +1,7 @@
-"""Two people's devices, and everything that can happen to them, by a seed. `run` says what was wrong in the end."""
+"""Two people's devices, and everything that can happen to them, by a seed. `run` says what was wrong at rest."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 from unittest.mock import patch
@@ -20,10 +20,10 @@ from tests.edge.fake_notices import content
 from tests.edge.resume.backend import Scripted
 from tests.edge.resume.device import Device, faults_of, faults_of_counts
 from tests.edge.resume.virtual import Stuck, VirtualLoop, run_virtual
+from tests.edge.resume.ways import WAYS, Ways
 
 STEPS: Final = 60
 PEOPLE: Final = ("ana", "bob")
-VERBS: Final = ("read", "unread", "archive", "unarchive", "seen")
 Group = tuple[int, bool]
 """(seq of its row, whether it stands)"""
 
@@ -31,13 +31,14 @@ Group = tuple[int, bool]
 class World:
     """Everything, and the script by which it goes."""
 
-    def __init__(self, seed: int, loop: VirtualLoop) -> None:
+    def __init__(self, seed: int, loop: VirtualLoop, ways: Ways) -> None:
         chance = self.chance = Random(seed)
         self.loop = loop
-        self.keep = chance.choice((4, 8, 100))
+        self.ways = ways
+        self.keep = chance.choice(ways.keep)
         self.cluster = chance.random() < 0.5
         self.ring = chance.choice((1, 3, 1_000))
-        self.mailbox_frames = chance.choice((3, 1_000))
+        self.mailbox_frames = chance.choice(ways.mailbox_frames)
         self.traffic = Traffic()
         self.pacer = Pacer()
         self.devices = [Device("ana", self.keep), Device("ana", self.keep), Device("bob", self.keep)]
@@ -90,41 +91,24 @@ class World:
     # What happens
 
     async def step(self) -> None:
-        what: Callable[[], Any] = self.chance.choice(
-            (self.news, self.news, self.news, self.on_the_way, self.on_the_way, self.device, self.device, self.rest)
-        )  # fmt: skip
-        done = what()
+        does: Callable[[], Any] = getattr(self, self.chance.choice(self.ways.steps))
+        done = does()
         if done is not None:
             await done
 
     async def news(self) -> None:
         """A record more."""
         self.number += 1
-        name = self.chance.choice(PEOPLE)
+        name = self.chance.choice(self.ways.people)
         await self.backend.append(self._record(name))
 
     def _record(self, name: str) -> Told:
         chance, seq = self.chance, self.backend.seq + 1
         groups = self.groups[name]
-        standing = [id_ for id_, (_, stands) in groups.items() if stands]
-        fallen = [id_ for id_, (_, stands) in groups.items() if not stands]
+        standing = [id_ for id_, (_, stands) in groups.items() if stands][-self.ways.about :]
+        fallen = [id_ for id_, (_, stands) in groups.items() if not stands][-self.ways.about :]
         rows = [seq_ for seq_, _ in groups.values()]
-        what = chance.choice(
-            (
-                "notice",
-                "notice",
-                "all",
-                "group",
-                "grow",
-                "grow",
-                "correct",
-                "retract",
-                "restore",
-                "mark",
-                "upto",
-                "wish",
-            )
-        )
+        what = chance.choice(self.ways.records)
         if what == "grow" and standing:
             id_ = chance.choice(standing)
             before, groups[id_] = groups[id_][0], (seq, True)
@@ -142,9 +126,11 @@ class World:
             return self._update(name, id_, seq, groups[id_][0], -1, announces=False)
         if what == "mark" and rows:
             named = chance.sample(rows, min(len(rows), 2))
-            return Mark(0, 0, -1, -1, seq, name, chance.choice(VERBS), ["?"] * len(named), named, None)
+            verb = chance.choice(self.ways.verbs)
+            return Mark(0, 0, -1, -1, seq, name, verb, ["?"] * len(named), named, None)
         if what == "upto":
-            return Mark(0, 0, -1, -1, seq, name, chance.choice(VERBS), [], [], chance.randrange(seq))
+            verb = chance.choice(self.ways.verbs)
+            return Mark(0, 0, -1, -1, seq, name, verb, [], [], chance.randrange(seq))
         if what == "wish":
             change = Change("c", "mute", name, side="user", aspect="author", object=f"a{self.number}")
             return Wish(0, 0, -1, -1, seq, encode_body(change))
@@ -164,7 +150,7 @@ class World:
         return Update(0, 0, -1, -1, seq, id_, "like", row_seq, prev, announces, 1, ["cho"], 0, body, [name])
 
     def _expires(self) -> int | None:
-        if self.chance.random() < 0.75:
+        if self.chance.random() < self.ways.lasting:
             return None
         return self.loop.now_ms + self.chance.choice((-1, 300, 2_000, 10_000))
 
@@ -185,16 +171,20 @@ class World:
     def device(self) -> None:
         """A device reads, pings, is cut off, or comes back."""
         device = self.chance.choice(self.devices)
-        match self.chance.randrange(6):
-            case 0 | 1:
+        match self.chance.choice(self.ways.devices):
+            case "read":
                 device.read(self.chance.choice((1, 2, 100)))
-            case 2:
+            case "ping":
                 device.ping()
-            case 3 | 4:
+            case "back":
                 device.cut(self.chance.randrange(6))
                 self._come(device)
-            case 5:
+            case "cut":
                 device.cut(self.chance.randrange(6))
+            case "anew":
+                device.cut(0)
+                device.forget()
+                self._come(device)
 
     def _come(self, device: Device) -> None:
         task = self.loop.create_task(device.come(self))
@@ -203,30 +193,44 @@ class World:
 
     async def rest(self) -> None:
         """Time passes, or somebody else has a turn; now and then the edge, or the log, is another."""
-        match self.chance.randrange(40):
-            case 0:
+        match self.chance.choice(self.ways.rests):
+            case "replace":
                 await self.replace()
-            case 1 | 2:
+            case "restart":
                 await self.restart()
-            case number:
-                await asyncio.sleep(0 if number < 30 else self.chance.choice((0.01, 0.5, 3.0)))
+            case seconds:
+                await asyncio.sleep(float(seconds))
 
-    # The end
+    # What shows
 
-    async def quiet(self) -> None:
-        """A last record, by which losses show; then nothing happens any more. All devices come, and read to the end."""
+    async def play(self) -> list[str]:
+        """The whole script; what was wrong, at the first time when something was."""
+        if self.ways.present:
+            for device in self.devices:
+                await device.come(self)
+        for _ in range(STEPS):
+            await self.step()
+            if self.chance.random() < self.ways.quiet:
+                await self.quiet()
+                if found := await self.faults([device for device in self.devices if device.is_live]):
+                    return found
+        await self.quiet(all_come=True)
+        return await self.faults(self.devices)
+
+    async def quiet(self, *, all_come: bool = False) -> None:
+        """A record by which losses show; then nothing happens for a while, and those who are there read to the end."""
         change = Change("c", "mute", "zoe", side="user", aspect="author", object="last")
         await self.backend.append(Wish(0, 0, -1, -1, self.backend.seq + 1, encode_body(change)))
         await self.backend.catch_up()
         for _ in range(20):
             for device in self.devices:
                 device.read(10_000)
-                if device.link is None:
+                if device.link is None and all_come:
                     await device.come(self)
             await asyncio.sleep(3)
 
-    async def faults(self) -> list[str]:
-        """What is wrong now."""
+    async def faults(self, devices: Sequence[Device]) -> list[str]:
+        """What is wrong now with what `devices` show."""
         found = []
         truth = Inbox(
             self.backend.truth,
@@ -234,7 +238,7 @@ class World:
             lambda seq: encode_cursor(self.backend.epoch, seq),
             lambda: self.loop.now_ms,
         )
-        for device in self.devices:
+        for device in devices:
             inbox = (await truth.answer(device.name, Query(limit=200), "en"))["items"]
             shown = [row for row in device.listed() if not row["archived"]]
             found += device.faults + faults_of(device.name, shown, inbox)
@@ -256,28 +260,25 @@ class World:
         return seen
 
 
-async def _life(seed: int) -> tuple[list[str], dict[str, int]]:
+async def _life(seed: int, ways: Ways) -> tuple[list[str], dict[str, int]]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
-    world = World(seed, loop)
-    chance = Random(seed)
+    world = World(seed, loop, ways)
+    bounds = Random(seed)
     with (
-        patch.object(start_module, "LOG_RECORDS_MAX", chance.choice((0, 5, 4_096))),
-        patch.object(start_module, "FRAMES_MAX", chance.choice((3, 128))),
+        patch.object(start_module, "LOG_RECORDS_MAX", bounds.choice((0, 5, 4_096))),
+        patch.object(start_module, "FRAMES_MAX", bounds.choice((3, 128))),
     ):
         await world.begin()
-        for _ in range(STEPS):
-            await world.step()
-        await world.quiet()
-        found = await world.faults()
+        found = await world.play()
         await world._stop()
     return found, world.seen()
 
 
-def run(seed: int) -> tuple[list[str], dict[str, int]]:
-    """(what was wrong in the end, what came to pass) in the world of `seed`."""
+def run(seed: int, ways: Ways | None = None) -> tuple[list[str], dict[str, int]]:
+    """(what was wrong, what came to pass) in the world of `seed`; its ways are its own, if none are given."""
     try:
-        found, seen = run_virtual(_life(seed))
+        found, seen = run_virtual(_life(seed, ways or WAYS[seed % len(WAYS)]))
     except Stuck:
         return ["stuck: somebody waits for what nobody will do"], {}
     except ForeignCursor as error:
