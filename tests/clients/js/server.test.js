@@ -64,7 +64,7 @@ test("after a cut line everything is there once, in order, and marks made meanwh
   const ana = person();
   const inbox = device(ana);
   await publish(likes(ana, 0, 2));
-  const before = await once(inbox, ({ items }) => items.length === 2);
+  const before = await once(inbox, ({ items, status, loading }) => items.length === 2 && status === "live" && !loading);
   const told = [];
   inbox.on("notification", ({ object }) => told.push(object));
   inbox.cutLine();
