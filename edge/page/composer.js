@@ -4,7 +4,7 @@ import { $, api, attempt, make, newId, of, toast } from "./tools.js";
 
 const TARGETS_MAX = 12; // of the user's posts, the latest
 const WAVE = 14; // likes at once: enough for a group to grow under one's eyes
-const TRACE_TRIES = 10;
+const TRACE_TRIES = 50; // ten seconds: a busy machine takes its time, and nobody has to wait for it
 const TRACE_MS = 200;
 
 let user = "";
