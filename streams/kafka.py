@@ -5,6 +5,8 @@ from typing import Any, Final, Literal
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import CloseReason
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 from msgspec import Struct
 
@@ -25,6 +27,7 @@ Compression = Literal["zstd", "lz4", "none"]
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 COMPRESSIONS: Final = ("zstd", "lz4", "none")
+TRANSPORT_CLOSED: Final = "the handler is closed"  # how uvloop 0.23 says so
 
 
 class KafkaConfig(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
@@ -101,9 +104,29 @@ def connection(config: KafkaConfig) -> dict[str, Any]:
     }
 
 
-def client(config: KafkaConfig) -> AIOKafkaClient:
+class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
+    """A client to whom a connection that is gone is an error of Kafka's, by whichever event loop it is told.
+
+    asyncio takes bytes for a connection that a broker has just closed, and aiokafka expects an OSError at worst; uvloop
+    raises a RuntimeError, which would end whoever asked as a fault of the program does.
+    """
+
+    async def send(self, node_id: int, request: Any, **more: Any) -> Any:
+        """As aiokafka's. Raises KafkaError."""
+        try:
+            return await super().send(node_id, request, **more)
+        except RuntimeError as error:
+            if TRANSPORT_CLOSED not in str(error):
+                raise
+            for (node, _), one in list(self._conns.items()):
+                if node == node_id:
+                    one.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"the connection to broker {node_id} is gone: {error}") from error
+
+
+def client(config: KafkaConfig) -> Client:
     """What asks brokers single questions. It follows all topics by not naming any: naming one could create it."""
-    return AIOKafkaClient(**connection(config))
+    return Client(**connection(config))
 
 
 def producer(config: KafkaConfig) -> AIOKafkaProducer:

@@ -1,10 +1,15 @@
 """How Kafka is reached: what is refused, and what is never shown."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
 
-from fanbell.streams.kafka import KafkaConfig, connection
+from fanbell.streams.kafka import KafkaConfig, client, connection
 from fanbell.streams.tls import TlsUnusable
 
 LOGIN = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "ana", "sasl_password": "s3cret"}
@@ -56,3 +61,38 @@ def test_a_certificate_that_is_none_is_said_with_its_setting(tmp_path: Path) -> 
     )
     with pytest.raises(TlsUnusable, match=r"kafka_ssl_cafile = '.*ca.pem' cannot be used"):
         connection(config)
+
+
+async def written_after_the_end() -> None:
+    """Write twice to a connection that is gone."""
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        writer.transport.abort()
+        await asyncio.sleep(0)  # a turn of the loop, in which it is closed
+        writer.write(b"x")
+    finally:
+        server.close()
+
+
+def test_a_connection_that_is_gone_is_an_error_of_kafkas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that closes the connection as it is asked is asked again, under uvloop too; other faults are ours."""
+    faults: list[Exception] = []
+
+    async def send(*given: Any, **more: Any) -> None:
+        if faults:
+            raise faults[0]
+        await written_after_the_end()
+
+    monkeypatch.setattr(AIOKafkaClient, "send", send)
+
+    async def asked() -> None:
+        await client(KafkaConfig(bootstrap_servers=("broker:9092",))).send(1, None)
+
+    with pytest.raises(KafkaConnectionError, match="broker 1 is gone") as raised:
+        uvloop.run(asked())
+    assert raised.value.retriable
+
+    faults.append(RuntimeError("no such thing"))
+    with pytest.raises(RuntimeError, match="no such thing"):
+        uvloop.run(asked())
