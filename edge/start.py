@@ -175,8 +175,8 @@ async def _kept(hub: Hub, feed: Feed, mine: Sequence[Entry]) -> list[Frame]:
     put back.
     """
     left = {entry.told.row_seq for entry in mine if isinstance(entry.told, Retraction)}
-    put = {row_seq for entry in mine if (row_seq := _puts(entry.told)) is not None}
-    left |= {row_seq for row_seq in put if not feed.tally.holds(row_seq)}
+    puts = (_puts(entry.told) for entry in mine)
+    left.update(row_seq for row_seq in puts if row_seq is not None and not feed.tally.holds(row_seq))
     if (
         hub.keep_age_ms is None
         and not feed.tally.expired(0, hub.now_ms())

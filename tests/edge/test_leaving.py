@@ -70,6 +70,16 @@ async def town(**more: Any) -> Town:
     return one
 
 
+async def full_over_an_archived_row() -> tuple[Town, Client]:
+    """A full inbox of three, and a device that knows nothing of the one in the middle."""
+    one = await town(keep=3)
+    await one.backend.notice(["ana"], "oldest")
+    archived = await one.backend.notice(["ana"], "n")
+    await one.backend.mark("ana", "archive", [archived.seq])
+    await one.backend.notice(["ana"], "old")
+    return one, await one.device()
+
+
 def frames(client: Client, type_: str) -> list[dict[str, Any]]:
     return [frame for frame in client.wire.waiting if frame["type"] == type_]
 
@@ -228,12 +238,7 @@ async def test_rows_pushed_out_over_archived_ones_are_told(away: bool) -> None:
     """
     A row that was archived before the page takes its place too; what a new one pushes out then goes a while later.
     """
-    one = await town(keep=3)
-    await one.backend.notice(["ana"], "oldest")
-    archived = await one.backend.notice(["ana"], "n")
-    await one.backend.mark("ana", "archive", [archived.seq])
-    await one.backend.notice(["ana"], "old")
-    client = await one.device()
+    one, client = await full_over_an_archived_row()
     if away:
         client.cut(0)
     await one.backend.notice(["ana"], "new")
@@ -283,10 +288,8 @@ async def test_a_row_that_the_store_has_lost_already_takes_room_too() -> None:
     new = [await one.backend.notice(["ana"], id_) for id_ in ("d", "e", "f")]
     await one.backend.retract("ana", "f", new[2].seq)
     await one.backend.tell("ana", update(10, ["ana"], "g", row_seq=1, prev=-1, announces=False))
-    for seq, left in zip((11, 12), new, strict=False):
-        await one.backend.project(
-            "ana", Retraction(0, 0, -1, -1, seq, f"{left.seq}", left.seq, "undo", ["ana"])
-        )
+    for seq, id_, left in ((11, "d", new[0]), (12, "e", new[1])):
+        await one.backend.project("ana", Retraction(0, 0, -1, -1, seq, id_, left.seq, "undo", ["ana"]))
     await client.come()
 
     assert [frame["type"] for frame in client.wire.waiting] == ["hello", "kept", "retract", "state"]
@@ -323,12 +326,7 @@ async def test_who_was_cut_off_before_it_heard_what_has_left_hears_it() -> None:
     A device that is cut off before it is told what a full inbox has pushed out drops that when it comes back, though
     nothing has happened since.
     """
-    one = await town(keep=3)
-    await one.backend.notice(["ana"], "oldest")
-    archived = await one.backend.notice(["ana"], "n")
-    await one.backend.mark("ana", "archive", [archived.seq])
-    await one.backend.notice(["ana"], "old")
-    client = await one.device()
+    one, client = await full_over_an_archived_row()
     await one.backend.notice(["ana"], "new")
     await settle(one.hub)
     client.cut(1_000)
