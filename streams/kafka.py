@@ -131,7 +131,7 @@ def client(config: KafkaConfig) -> Client:
 
 def producer(config: KafkaConfig) -> AIOKafkaProducer:
     """An idempotent producer: a try that is repeated is not appended twice."""
-    return AIOKafkaProducer(
+    made = AIOKafkaProducer(
         **connection(config),
         acks="all",
         enable_idempotence=True,
@@ -140,6 +140,8 @@ def producer(config: KafkaConfig) -> AIOKafkaProducer:
         max_request_size=MESSAGE_BYTES_MAX,
         linger_ms=0,
     )
+    made.client.__class__ = Client  # a producer makes its own; an unknown error would end what sends for it
+    return made
 
 
 def _tls(config: KafkaConfig) -> ssl.SSLContext:

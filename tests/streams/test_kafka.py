@@ -1,6 +1,7 @@
 """How Kafka is reached: what is refused, and what is never shown."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 import uvloop
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
+from mode.threads import ServiceThread
 
-from fanbell.streams.kafka import KafkaConfig, client, connection
+from fanbell.streams.kafka import KafkaConfig, client, connection, producer
 from fanbell.streams.tls import TlsUnusable
 
 LOGIN = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "ana", "sasl_password": "s3cret"}
@@ -75,7 +77,23 @@ async def written_after_the_end() -> None:
         server.close()
 
 
-def test_a_connection_that_is_gone_is_an_error_of_kafkas(monkeypatch: pytest.MonkeyPatch) -> None:
+def of_single_questions() -> AIOKafkaClient:
+    """What asks brokers single questions."""
+    return client(KafkaConfig(bootstrap_servers=("broker:9092",)))
+
+
+def of_a_producer() -> AIOKafkaClient:
+    """What a producer sends by."""
+    made = producer(KafkaConfig(bootstrap_servers=("broker:9092",)))
+    made._closed = True  # nothing was opened that would have to be closed
+    assert made._sender.client is made.client
+    return made.client
+
+
+@pytest.mark.parametrize("asking", [of_single_questions, of_a_producer])
+def test_a_connection_that_is_gone_is_an_error_of_kafkas(
+    monkeypatch: pytest.MonkeyPatch, asking: Callable[[], AIOKafkaClient]
+) -> None:
     """A broker that closes the connection as it is asked is asked again, under uvloop too; other faults are ours."""
     faults: list[Exception] = []
 
@@ -87,7 +105,7 @@ def test_a_connection_that_is_gone_is_an_error_of_kafkas(monkeypatch: pytest.Mon
     monkeypatch.setattr(AIOKafkaClient, "send", send)
 
     async def asked() -> None:
-        await client(KafkaConfig(bootstrap_servers=("broker:9092",))).send(1, None)
+        await asking().send(1, None)
 
     with pytest.raises(KafkaConnectionError, match="broker 1 is gone") as raised:
         uvloop.run(asked())
@@ -96,3 +114,14 @@ def test_a_connection_that_is_gone_is_an_error_of_kafkas(monkeypatch: pytest.Mon
     faults.append(RuntimeError("no such thing"))
     with pytest.raises(RuntimeError, match="no such thing"):
         uvloop.run(asked())
+
+
+def test_the_thread_of_fausts_consumer_has_asyncios_own_loop() -> None:
+    """The client that it makes for itself needs no such care: no uvloop carries its connections."""
+
+    async def made() -> str:
+        thread = ServiceThread()
+        thread.thread_loop.close()
+        return type(thread.thread_loop).__module__
+
+    assert uvloop.run(made()).startswith("asyncio.")
