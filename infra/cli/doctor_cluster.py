@@ -7,10 +7,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from fanbell.infra.cli.finding import Finding
+from fanbell.infra.cli.serving import missing_clients
 from fanbell.infra.cli.show import number
 from fanbell.infra.settings import BadSetting, Settings
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CLOCK_MAX_MS: Final = (
     5_000  # fold time follows the clocks of those who append; tokens and groups lean on them too
 )
-CLIENTS: Final = ("aiokafka", "cassandra", "faust")
 INBOXES: Final = "project_inbox"
 START_WORKERS: Final = (
     "is `fanbell worker` running? Its /readyz says why it does not go on; more of them share the work"
@@ -30,7 +29,7 @@ START_WORKERS: Final = (
 
 def findings_of(settings: Settings) -> Iterator[Finding]:
     """Every check; one that leans on another that failed is left out."""
-    missing = [name for name in CLIENTS if find_spec(name) is None]
+    missing = missing_clients()
     if missing:
         yield Finding(
             "clients", "bad", f"{', '.join(missing)} cannot be imported", "pip install 'fanbell[cluster]'"

@@ -19,6 +19,7 @@ from fanbell.infra.settings import TABLE, Settings, load
 
 MORE: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Every setting is a flag, also those that no command spells out: `--inbox-keep 500`, `--inbox-keep=500`."""
+CLIENTS: Final = ("aiokafka", "cassandra", "faust")
 EPILOG: Final = "Every setting is a flag here, such as --inbox-keep 500; `fanbell settings` lists them."
 
 
@@ -120,11 +121,15 @@ def _answer(settings: Settings, json: bool, *, api: bool, edge: bool) -> None:
     _end(serve(settings, json, Parts(api, edge)))
 
 
+def missing_clients() -> list[str]:
+    """The clients of the cluster that are not installed."""
+    # One that is imported need not tell how it was found: Faust puts something else in its place.
+    return [name for name in CLIENTS if name not in sys.modules and find_spec(name) is None]
+
+
 def _need_cluster() -> None:
     """Raise Failed where the clients of the cluster are not installed."""
-    needed = ("aiokafka", "cassandra", "faust")
-    # One that is imported need not tell how it was found: Faust puts something else in its place.
-    missing = [name for name in needed if name not in sys.modules and find_spec(name) is None]
+    missing = missing_clients()
     if missing:
         raise Failed(
             Exit.USAGE, f"the cluster mode needs {', '.join(missing)}", "pip install 'fanbell[cluster]'"
