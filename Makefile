@@ -12,6 +12,8 @@ MINUTES ?= 5
 COMPILED_EDGE := $(addprefix tests/edge/,test_fuzz_session.py test_mailbox.py test_ring.py test_session.py test_socket.py \
   test_sse.py test_tally.py resume)
 ARGS ?=
+# A process that finds no bytecode compiles all that it imports: half of the CPU that a worker takes to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install compiled demo test lint tests test-compiled test-browser test-cluster simulate chaos bench bench-cluster bench-edge lock docs format clean
 .DEFAULT_GOAL := help

@@ -84,6 +84,12 @@ def _snapshots_are_taken(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """xdist gives each of its workers a run of tests: all the long ones go to one, so they are not beside each other,
+    and others take over what stands behind them."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def part_of(nodeid: str) -> str:
     """The part that a test belongs to: the folder below tests/, or the file where there is none."""
     return PurePosixPath(nodeid.partition("::")[0]).parts[1].removesuffix(".py")

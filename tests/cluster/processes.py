@@ -16,8 +16,10 @@ from unittest.mock import patch
 from fanbell.infra import cli
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.local.cluster import Cluster
+from tests import forked
 from tests.cluster.servers import fresh_name
-from tests.infra.up_process import END_S, FANBELL
+from tests.forked import Forked
+from tests.infra.up_process import END_S
 
 SESSION_TIMEOUT_S: Final = 6
 
@@ -30,7 +32,7 @@ class NeverStarted(AssertionError):
 class Process:
     """One process, and what it said when it listened."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "Forked | subprocess.Popen[bytes]"
     told: dict[str, Any]
 
     def kill(self) -> None:
@@ -55,31 +57,36 @@ class Installation:
 
     def fanbell(self, *args: str) -> str:
         """Run a command; what it says. It must succeed."""
-        done = subprocess.run(
-            [FANBELL, *args], env=self.environ, capture_output=True, text=True, timeout=END_S, check=False
-        )
+        done = forked.run(args, self.environ, END_S)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start(self, *args: str, program: Sequence[str | Path] = (FANBELL,)) -> Process:
+    def start(self, *args: str, module: Sequence[str] = (), program: Sequence[str | Path] = ()) -> Process:
         """Start a process that says in JSON where it is; ended, by force, when the block ends.
 
-        `program`: what is started in place of `fanbell`, and told the same.
+        `module`: what is run in place of `fanbell`, and told the same. `program`: what is started anew, not forked.
         """
         self.started += 1
         name = f"{args[0]}-{self.started}"
-        log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
-        line = [*program, *args, "--json", "--data", str(self.folder / name)]
-        process = subprocess.Popen(line, env=self.environ, stdout=subprocess.PIPE, stderr=log)
+        log = self.folder / f"{name}.log"
+        more = [*args, "--json", "--data", str(self.folder / name)]
+        process: Forked | subprocess.Popen[bytes]
+        if program:
+            with log.open("wb") as err:
+                process = subprocess.Popen(
+                    [*program, *more], env=self.environ, stdout=subprocess.PIPE, stderr=err
+                )
+        else:
+            process = Forked([*(module or (forked.FANBELL,)), *more], self.environ, log)
         self.stack.callback(_end, process)
         assert process.stdout is not None
         said = process.stdout.readline()
         if not said:
-            raise NeverStarted((self.folder / f"{name}.log").read_text())
+            raise NeverStarted(log.read_text())
         return Process(process, json.loads(said))
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "Forked | subprocess.Popen[bytes]") -> None:
     process.kill()
     process.wait(END_S)
     if process.stdout is not None:

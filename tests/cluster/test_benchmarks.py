@@ -11,7 +11,7 @@ from benchmarks.run_all import last_json_line
 from fanbell.infra.local.cluster import Cluster
 from tests.benchmarks.test_benchmarks import ROOT, WITHIN_S
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def test_all_designs_of_rows_show_the_same(servers: Cluster) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from fanbell.infra.local.cluster import Cluster
 from fanbell.streams.core.kinds import default_source
+from tests import forked
 from tests.cluster.processes import Installation, installation
 from tests.cluster.test_end_to_end import until
 from tests.infra.up_process import END_S, FANBELL, heeds_ctrl_c
@@ -76,8 +77,7 @@ def test_an_api_without_an_edge_says_so(made: Installation) -> None:
     An API that does not know an edge refuses to name one; `tail` ends with what to set, rather than try for ever.
     """
     api = made.start("api", "--port", "0")
-    line = [FANBELL, "tail", "ana", "--url", api.told["http"]]
-    done = subprocess.run(line, env=made.environ, capture_output=True, text=True, timeout=END_S, check=False)
+    done = forked.run(["tail", "ana", "--url", api.told["http"]], made.environ, END_S)
 
     assert done.returncode != 0
     assert "edge_url" in done.stderr
@@ -88,8 +88,7 @@ def test_two_workers_do_not_share_a_folder(made: Installation) -> None:
     A second worker with the data folder of the first one refuses to start, and names what to do.
     """
     first = made.start("worker")
-    line = [FANBELL, "worker", "--data", str(made.folder / "worker-1")]
-    done = subprocess.run(line, env=made.environ, capture_output=True, text=True, timeout=END_S, check=False)
+    done = forked.run(["worker", "--data", made.folder / "worker-1"], made.environ, END_S)
 
     assert done.returncode == 1
     assert "name another folder" in done.stderr

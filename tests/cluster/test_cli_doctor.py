@@ -1,15 +1,15 @@
 """`fanbell doctor` on a real Kafka and Cassandra."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fanbell.infra.local.cluster import Cluster
+from tests import forked
 from tests.cluster.processes import Installation, installation
-from tests.infra.up_process import END_S, FANBELL
+from tests.infra.up_process import END_S
 
 pytestmark = pytest.mark.cluster
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.cluster
 def checks(made: Installation, **settings: str) -> dict[str, dict[str, Any]]:
     """By name, what doctor found."""
     environ = made.environ | {f"FANBELL_{name}": value for name, value in settings.items()}
-    line = [FANBELL, "doctor", "--json", "--port", "0", "--data", str(made.folder)]
-    done = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=END_S, check=False)
+    done = forked.run(["doctor", "--json", "--port", "0", "--data", made.folder], environ, END_S)
+    assert done.stdout, done.stderr
     return {one["check"]: one for one in json.loads(done.stdout)["checks"]}
 
 

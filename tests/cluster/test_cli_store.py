@@ -14,22 +14,16 @@ from fanbell.infra.cassandra import cassandra_config
 from fanbell.infra.cli import doctor_cluster
 from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.settings import BadSetting, Settings
+from tests import forked
 from tests.cluster.keyspaces import config_of
 from tests.cluster.servers import fresh_name
-from tests.infra.up_process import FANBELL
+from tests.infra.up_process import END_S
 
 
 def fanbell(*args: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     variables = {f"FANBELL_CASSANDRA_{name.upper()}": value for name, value in settings.items()}
     env = {name: value for name, value in os.environ.items() if not name.startswith("FANBELL_")}
-    return subprocess.run(
-        [FANBELL, "store", *args],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**env, **variables},
-    )
+    return forked.run(["store", *args], env | variables, END_S)
 
 
 @pytest.mark.cluster

@@ -27,7 +27,7 @@ from tests.cluster.kafka import Logs
 from tests.cluster.worker_process import END_S, WorkerProcess, until, until_true, worker_process
 from tests.streams.two_folds import FIRST, SECOND, two_known
 
-pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
+pytestmark = [pytest.mark.cluster, pytest.mark.anyio, pytest.mark.long]
 
 PARTITIONS: Final = 3  # so that each of three workers gets one
 NEWER: Final = "tests.cluster.newer_code"
@@ -114,8 +114,8 @@ async def test_workers_are_replaced_under_load(
 
     with ExitStack() as stack:
 
-        def start(name: str, module: str = "tests.cluster.worker_process") -> WorkerProcess:
-            made = worker_process(logs.port, config.topic_prefix, tmp_path / name, module)
+        def start(name: str, anew: str = "") -> WorkerProcess:
+            made = worker_process(logs.port, config.topic_prefix, tmp_path / name, anew)
             return stack.enter_context(made)
 
         async with load(log, random) as published:

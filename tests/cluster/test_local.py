@@ -42,6 +42,7 @@ def test_what_runs_is_shown(servers: Cluster) -> None:
     ]
 
 
+@pytest.mark.long
 def test_three_brokers_by_the_command(tmp_path: Path) -> None:
     """
     `up --brokers 3` starts three brokers and a Cassandra, `status` shows them, and `down --forget`

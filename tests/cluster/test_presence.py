@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from tests.infra.test_presence import comes_to
 from tests.infra.up_process import END_S
 
 pytestmark = pytest.mark.cluster
-SHORT_LEASE = (sys.executable, "-m", "tests.cluster.short_lease")
+SHORT_LEASE = ("tests.cluster.short_lease",)
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def test_users_of_an_edge_that_is_killed_go_when_its_lease_ends(made: Installati
     Every API knows who is at any edge. After kill -9 of an edge its users show for as long as its lease, then only
     where they are still; users of an edge that ends in good order go at once.
     """
-    edges = [made.start("edge", "--port", "0", program=SHORT_LEASE) for _ in range(2)]
+    edges = [made.start("edge", "--port", "0", module=SHORT_LEASE) for _ in range(2)]
     api = made.start("api", "--port", "0")
 
     async def presence(client: httpx.AsyncClient, user: str) -> dict[str, Any]:

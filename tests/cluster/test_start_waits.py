@@ -1,7 +1,6 @@
 """Processes of a cluster that start before Kafka and Cassandra: they wait, go on by themselves, end when told to."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 
 from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.local.process import free_ports
+from tests import forked
 from tests.cluster.processes import Installation, installation
 from tests.infra.up_process import END_S, FANBELL
 
@@ -127,8 +127,8 @@ def test_what_stays_away_is_said_in_the_end(made: Installation) -> None:
     """
     After the time that it was given it ends with 1, and says who did not answer.
     """
-    line = [FANBELL, *PROGRAMS[0], "--data", str(made.folder / "data"), "--start-wait-s", "1"]
-    done = subprocess.run(line, env=made.environ, capture_output=True, text=True, timeout=END_S, check=False)
+    args = [*PROGRAMS[0], "--data", made.folder / "data", "--start-wait-s", "1"]
+    done = forked.run(args, made.environ, END_S)
 
     assert done.returncode == 1
     assert f"Kafka at {made.environ['FANBELL_KAFKA_BOOTSTRAP_SERVERS']} cannot be reached" in done.stderr
@@ -143,8 +143,8 @@ def test_missing_tables_are_said_at_once(servers: Cluster, made: Installation) -
         "FANBELL_CASSANDRA_CONTACT_POINTS": servers.contact_points,
         "FANBELL_CASSANDRA_KEYSPACE": "nobody_made_it",
     }
-    line = [FANBELL, *PROGRAMS[0], "--data", str(made.folder / "data"), "--start-wait-s", "3600"]
-    done = subprocess.run(line, env=made.environ, capture_output=True, text=True, timeout=END_S, check=False)
+    args = [*PROGRAMS[0], "--data", made.folder / "data", "--start-wait-s", "3600"]
+    done = forked.run(args, made.environ, END_S)
 
     assert done.returncode == 1
     assert "fanbell store apply" in done.stderr

@@ -374,6 +374,8 @@ class Dying:
         await self._cassandra.execute_packed(batch)
 
 
+# The driver's own threads draw from `random` too, now and then while a strategy does.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @settings(
     max_examples=20, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

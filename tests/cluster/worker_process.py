@@ -5,6 +5,7 @@ It writes a line to its output whenever what it holds has changed: {"ready": …
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tests.forked import Forked
+
+MODULE: Final = "tests.cluster.worker_process"
+ROOT: Final = Path(__file__).parent.parent.parent
 SESSION_S: Final = 6.0
 END_S: Final = 60.0
 
@@ -55,7 +60,7 @@ async def tell(worker: Any) -> None:
 class WorkerProcess:
     """What one has started, and hears of it."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", told: Path) -> None:
+    def __init__(self, process: "Forked | subprocess.Popen[bytes]", told: Path) -> None:
         self.process, self._told = process, told
 
     @property
@@ -80,21 +85,27 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(
-    port: int, prefix: str, folder: Path, module: str = "tests.cluster.worker_process"
-) -> Iterator[WorkerProcess]:
-    """A worker with its files in `folder`, until the block ends; then it is killed if it still runs."""
+def worker_process(port: int, prefix: str, folder: Path, anew: str = "") -> Iterator[WorkerProcess]:
+    """A worker with its files in `folder`, until the block ends; then it is killed if it still runs.
+
+    `anew`: a module that is run in place of this one, by a process that has imported nothing yet.
+    """
     folder.mkdir(parents=True)
-    line = [sys.executable, "-m", module, str(port), prefix, str(folder)]
-    with (
-        (folder / "told").open("wb") as told,
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(line, stdout=told, stderr=log, cwd=Path(__file__).parent.parent.parent) as process,
-    ):
-        try:
-            yield WorkerProcess(process, folder / "told")
-        finally:
-            process.kill()
+    told, log, args = folder / "told", folder / "log", [str(port), prefix, str(folder)]
+    told.touch()
+    process: Forked | subprocess.Popen[bytes]
+    if anew:
+        with told.open("wb") as out, log.open("wb") as err:
+            process = subprocess.Popen([sys.executable, "-m", anew, *args], stdout=out, stderr=err, cwd=ROOT)
+    else:
+        process = Forked([MODULE, *args], os.environ, log, told)
+    try:
+        yield WorkerProcess(process, told)
+    finally:
+        process.kill()
+        process.wait(END_S)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 async def until_true(what: Callable[[], Awaitable[bool]], why: str, seconds: float = 30.0) -> None:

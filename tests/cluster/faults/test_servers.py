@@ -19,7 +19,7 @@ from tests.cluster.faults.scene import REQUEST_MS, SETTLE_S, Scene, ready, scene
 from tests.cluster.processes import SESSION_TIMEOUT_S, NeverStarted, Process
 from tests.cluster.servers import needed
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 BOUNDS = {
     "FANBELL_CASSANDRA_REQUEST_TIMEOUT_MS": str(REQUEST_MS),

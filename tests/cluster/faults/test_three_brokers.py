@@ -13,7 +13,7 @@ from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.local.process import free_ports, wait
 from tests.cluster.faults.scene import scene, until_now
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 MORE = 100  # acknowledged after one of them was killed
 

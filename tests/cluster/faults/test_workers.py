@@ -9,7 +9,7 @@ from fanbell.infra.local.cluster import Cluster
 from tests.cluster.faults.scene import Scene, freeze, held, ready, scene, thaw, until
 from tests.cluster.processes import Process
 
-pytestmark = [pytest.mark.cluster, pytest.mark.anyio]
+pytestmark = [pytest.mark.cluster, pytest.mark.anyio, pytest.mark.long]
 
 KILLED = (1, 2, 1, 2, 1, 2, 1)
 """So many of two workers at a time, ten in all. Those who come get their share once the session of the dead is over."""
