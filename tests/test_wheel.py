@@ -83,7 +83,8 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
 
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
-    assert packed == ours | {"fanbell/__init__.py", "fanbell/compiled.py", "fanbell/py.typed"}
+    of_the_package = ("__init__.py", "__main__.py", "compiled.py", "py.typed")
+    assert packed == ours | {f"fanbell/{name}" for name in of_the_package}
 
 
 def test_it_runs_far_from_its_source(environment: Path) -> None:
