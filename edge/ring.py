@@ -6,7 +6,7 @@ a partition are dense, which makes a record's place in the ring a subtraction an
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from fanbell.edge.frames import Frame
@@ -16,19 +16,23 @@ from fanbell.schemas.records import Notice, Retraction, Told, Update
 RECORDS_MAX: Final = (
     2_048  # per partition; at a lively 200 notices/s, ten seconds: a reload or a short tunnel
 )
-NAMES_MAX: Final = 200_000  # recipients in all records together, per partition: about 20 MB
+NAMES_MAX: Final = (
+    200_000  # recipients in all records together, per partition: about 20 MB, and 10 once some have resumed
+)
 
 
 class Entry:
-    """A record of `notices`, and what was made of it so far: frames by locale, and the row that all recipients get."""
+    """A record of `notices`, and what was made of it so far: frames by locale, the row that all recipients get, and
+    whom it concerns, to be looked up in."""
 
-    __slots__ = ("frames", "offset", "row", "told")
+    __slots__ = ("frames", "offset", "row", "told", "users")
 
     def __init__(self, offset: int, told: Told) -> None:
         self.offset = offset
         self.told = told
         self.frames: dict[str, Frame] = {}
         self.row: Row | None = None
+        self.users: Collection[str] | None = None
 
 
 class Gap(Exception):

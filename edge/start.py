@@ -36,6 +36,7 @@ from fanbell.schemas.records import Retraction, Told, Update
 LOG_RECORDS_MAX: Final = 4_096  # read for one resuming client; past it the inbox's rows are far fewer
 FRAMES_MAX: Final = 128  # told one by one; past it a page says more with less
 PAGE_ROWS: Final = 50
+FEW: Final = 16  # recipients that are looked through as fast as a set is asked
 
 
 async def start(hub: Hub, feed: Feed, cursor: str | None, locale: str) -> Opened:
@@ -109,7 +110,7 @@ async def _records(
 ) -> list[Entry] | None:
     """The records in (`since`, `at`] that concern the user; None if they are too many to read."""
     if recent is not None:
-        return [entry for entry in recent if entry.told.seq <= at and feed.user in concerned(entry.told)]
+        return [entry for entry in recent if entry.told.seq <= at and _concerns(entry, feed.user)]
     if at - since > LOG_RECORDS_MAX:
         return None
     ring = feed.partition.ring
@@ -127,6 +128,15 @@ async def _records(
     return found
 
 
+def _concerns(entry: Entry, user: str) -> bool:
+    """Whether the record does. Thousands may come back at once: to look for each through all names that a ring holds
+    would take minutes."""
+    if entry.users is None:
+        users = concerned(entry.told)
+        entry.users = frozenset(users) if len(users) > FEW else users
+    return user in entry.users
+
+
 async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Sequence[Entry]) -> list[Frame]:
     """The records, as they were told, but for rows that a later one of them moved or took away, or that have left the
     inbox; a changed row as it is now, with the record that changed it last.
@@ -134,7 +144,8 @@ async def _told_again(hub: Hub, feed: Feed, locale: str, since: int, mine: Seque
     Not with an earlier one: a retraction that comes between the two would take away what was put back. What
     records after `mine` changed is told live.
     """
-    await hub.names.meet({actor for entry in mine for actor in hub.inbox.actors_of(entry.told)})
+    unmade = [entry.told for entry in mine if locale not in entry.frames]
+    await hub.names.meet({actor for told in unmade for actor in hub.inbox.actors_of(told)})
     changed: dict[int, list[Row]] = {}
     for row in feed.tally.changed_since(since):
         changed.setdefault(row.changed_seq, []).append(row)
