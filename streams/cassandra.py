@@ -294,9 +294,12 @@ def connect_now(config: CassandraConfig, *, keyspace: bool = True) -> Cassandra:
         connect_timeout=CONNECT_S,
         control_connection_timeout=CONNECT_S,
         protocol_version=5,  # of Cassandra 4 and newer
+        schema_metadata_enabled=False,  # else all tables of all keyspaces are read, and again whenever one is changed
     )
     try:
         session = cluster.connect()
+        if keyspace:  # of ours, how it is replicated: a statement goes to a node that has its rows
+            cluster.refresh_keyspace_metadata(config.keyspace, max_schema_agreement_wait=0)
     except Exception as error:
         cluster.shutdown()
         raise failure(error, config) from error

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from fanbell.infra.local.cluster import Cluster
 from fanbell.streams.cassandra import CONNECT_S, CassandraConfig, CassandraFailed, connect
+from tests.cluster.keyspaces import making, shared
+from tests.cluster.servers import fresh_name
 
 pytestmark = pytest.mark.cluster
 
@@ -28,6 +30,20 @@ def test_a_missing_keyspace_is_said(servers: Cluster) -> None:
 
     with pytest.raises(CassandraFailed, match=r"no keyspace nowhere.*fanbell store apply"):
         asyncio.run(connect(config))
+
+
+def test_of_the_schema_only_what_finds_replicas_is_read(servers: Cluster) -> None:
+    """
+    Who connects knows where rows of its keyspace lie, and has read nothing of what others keep in the same cluster.
+    """
+    (ours, others) = (shared(servers).config.keyspace, fresh_name("others"))
+    with making(servers, others) as connection:
+        known = connection._cluster.metadata.keyspaces
+
+        assert list(known) == [others]
+        assert known[others].tables == {}
+        assert connection.replicas(b"some key") == {connection._cluster.metadata.all_hosts()[0].endpoint}
+        assert ours not in known
 
 
 def test_a_contact_point_that_is_none() -> None:

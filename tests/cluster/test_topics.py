@@ -20,6 +20,7 @@ from fanbell.streams.log_kafka import KafkaLog
 from fanbell.streams.topics_kafka import TopicsUnusable, Wanted, apply, plan
 from tests.cluster.kafka import Logs, config_of
 from tests.cluster.servers import RUNNING
+from tests.cluster.worker_process import until_true
 
 pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
 
@@ -114,12 +115,20 @@ async def test_settings_that_differ_are_put_right_and_others_stay(
     name = config.topic(NOTICES)
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=theirs)])
 
+    async def in_force() -> bool:
+        """The controller has acknowledged it; the broker hears of it from there."""
+        return (await settings_of(admin, config, NOTICES))["retention.ms"] == "1000"
+
+    async def all_is_well() -> bool:
+        return {one.state for one in await plan(config, logs.wanted)} == {"ok"}
+
+    await until_true(in_force, "the broker knows")
     (differing,) = [one for one in await plan(config, logs.wanted) if one.state != "ok"]
     assert differing.topic == name
     assert differing.differs["retention.ms"] == ("1000", "-1")
     await apply(config, logs.wanted)
 
-    assert {one.state for one in await plan(config, logs.wanted)} == {"ok"}
+    await until_true(all_is_well, "nothing differs any more")
     found = await settings_of(admin, config, NOTICES)
     assert (found["retention.ms"], found["segment.bytes"]) == ("-1", "1048576")
 
