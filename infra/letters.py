@@ -44,11 +44,12 @@ class Letters:
         self.count = 0
 
     async def learn(self) -> None:
-        """Take note of what came since."""
+        """Take note of what came since. Any number of callers at once: what two have read is noted by one."""
         while records := await self._log.read(DEAD, 0, self._next, READ_MAX):
             for record in records:
-                self._note(record)
-            self._next = records[-1].offset + 1
+                if record.offset >= self._next:  # else it would be taken for a repeat of itself, and be gone
+                    self._note(record)
+                    self._next = record.offset + 1
 
     def _note(self, record: Record) -> None:
         dead: Dead = decode(record.value)
