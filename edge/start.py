@@ -129,8 +129,8 @@ async def _records(
 
 
 def _concerns(entry: Entry, user: str) -> bool:
-    """Whether the record does. Thousands may come back at once: to look for each through all names that a ring holds
-    would take minutes."""
+    """Whether the record does. Thousands may come back at once, and to look through all names that a ring may hold
+    takes 4 ms for each of them."""
     if entry.users is None:
         users = concerned(entry.told)
         entry.users = frozenset(users) if len(users) > FEW else users

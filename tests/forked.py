@@ -20,9 +20,15 @@ IMPORTED: Final = ("fanbell.infra.worker", "fanbell.infra.clustered")
 """With all that they import: what `fanbell worker`, `api` and `edge` run"""
 FANBELL: Final = "fanbell"
 """The module that is the command"""
+END_S: Final = 60.0  # one that takes longer hangs
 
 _CONTEXT: Final = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(list(IMPORTED))
+
+
+def clean() -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FANBELL_")}
 
 
 class Forked:
@@ -65,6 +71,14 @@ class Forked:
         return code
 
 
+def killed(process: "Forked | subprocess.Popen[bytes]") -> None:
+    """It has ended, by force if it had not, and nothing of it is open."""
+    process.kill()
+    process.wait(END_S)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
 def run(
     args: Sequence[str | Path], environ: Mapping[str, str], timeout: float
 ) -> "subprocess.CompletedProcess[str]":
@@ -76,8 +90,7 @@ def run(
         try:
             code = process.wait(timeout)
         finally:
-            process.kill()
-            process.stdout.close()
+            killed(process)
         return subprocess.CompletedProcess(line, code, out.read_text(), err.read_text())
 
 

@@ -9,23 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests import forked
-from tests.forked import Forked
-
-END_S = 60.0
-
-
-def environ(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("FANBELL_")} | more
+from tests.forked import END_S, Forked, clean, killed
 
 
 def test_a_command_says_what_it_says_when_it_is_started() -> None:
     """The same code, compiled or not, of the same Python; by `python -m fanbell`, too."""
     started = subprocess.run(
         [sys.executable, "-m", "fanbell", "version"],
-        env=environ(), capture_output=True, text=True, timeout=END_S, check=True,
+        env=clean(), capture_output=True, text=True, timeout=END_S, check=True,
     )  # fmt: skip
 
-    found = forked.run(["version"], environ(), END_S)
+    found = forked.run(["version"], clean(), END_S)
 
     assert (found.returncode, found.stdout, found.stderr) == (0, started.stdout, started.stderr)
 
@@ -43,12 +37,11 @@ def test_its_variables_are_its_own() -> None:
 def test_it_hears_signals_and_can_be_killed(tmp_path: Path, how: signal.Signals, code: int) -> None:
     """It is a process of its own, and who started it is told how it ended."""
     line = [forked.FANBELL, "up", "--port", "0", "--json", "--data", str(tmp_path / "data")]
-    process = Forked(line, environ(), tmp_path / "log")
+    process = Forked(line, clean(), tmp_path / "log")
     try:
         assert process.stdout.readline().startswith(b'{"http":'), (tmp_path / "log").read_text()
         assert process.poll() is None
         process.send_signal(how)
         assert process.wait(END_S) == code
     finally:
-        process.kill()
-        process.stdout.close()
+        killed(process)

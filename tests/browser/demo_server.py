@@ -1,7 +1,6 @@
 """`fanbell demo` as a process of its own, with a quiet town: nothing happens in it but what a test does."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,14 +11,11 @@ from subprocess import PIPE
 from typing import Any, Final
 from urllib.parse import quote
 
+from tests.forked import clean
+
 FANBELL: Final = Path(sys.executable).parent / "fanbell"
 ANSWER_S: Final = 60  # a server that takes longer to answer hangs
 NAMED: Final = re.compile(r"Open (http://\S+?)/ ")
-
-
-def clean() -> dict[str, str]:
-    """The environment without settings of whoever runs the tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("FANBELL_")}
 
 
 class DemoServer:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.demo_server import DemoServer
+from tests.browser.embedded import Tab
 
 pytestmark = pytest.mark.browser
 MANY: Final = 120  # more than two pages
@@ -23,29 +24,19 @@ HEARD: Final = "(name) => heard.filter(([kind]) => kind === name).map(([, detail
 NEWS_HEARD: Final = "() => heard.some(([name]) => name === 'notification')"
 TEXTS: Final = """() => document.querySelector("fanbell-inbox").inbox.getSnapshot().items
   .map((item) => item.data.text)"""
-LIVE: Final = "() => document.querySelector('fanbell-inbox').inbox?.getSnapshot().status === 'live'"
 
-Show = Callable[..., Page]
-
-
-@pytest.fixture
-def page(profile: Callable[..., BrowserContext]) -> Page:
-    """A page that is not there yet."""
-    return profile().new_page()
+Show = Callable[[], Tab]
 
 
 @pytest.fixture
-def show(page: Page, demo: DemoServer, origin: str, user: str) -> Show:
-    """Shows the user's inbox, and returns once it is live. `script`, given what it takes, runs before all else."""
+def context(profile: Callable[..., BrowserContext]) -> BrowserContext:
+    return profile()
 
-    def show_(script: str = "", given: str = "") -> Page:
-        if script:
-            page.add_init_script(f"({script})({given})")
-        page.goto(f"{origin}/?api={demo.url}&user={user}")
-        page.wait_for_function(LIVE)
-        return page
 
-    return show_
+@pytest.fixture
+def show(context: BrowserContext, demo: DemoServer, origin: str, user: str) -> Show:
+    """Shows the user's inbox, and returns once it is live."""
+    return lambda: Tab(context, origin, demo.url, user)
 
 
 def test_older_rows_come_as_one_scrolls(show: Show, demo: DemoServer, user: str) -> None:
@@ -62,8 +53,8 @@ def test_older_rows_come_as_one_scrolls(show: Show, demo: DemoServer, user: str)
     )
     while demo.counts(user)["unread"] < MANY:
         pass  # the server is on it
-    page = show()
-    rows = page.locator("fanbell-inbox").locator("[part~=row]")
+    tab = show()
+    page, rows = tab.page, tab.rows
     first = page.evaluate(TEXTS)
 
     while rows.count() < MANY:
@@ -77,30 +68,32 @@ def test_older_rows_come_as_one_scrolls(show: Show, demo: DemoServer, user: str)
     expect(rows).to_contain_text(shown)
 
 
-def test_times_go_on(page: Page, show: Show, demo: DemoServer, user: str) -> None:
+def test_times_go_on(context: BrowserContext, show: Show, demo: DemoServer, user: str) -> None:
     """
     A row that came now says so, and five minutes later that it was five minutes ago, without anything having happened.
     """
-    page.clock.install()
+    context.clock.install()
     demo.message(user, "soon old")
     while not demo.inbox(user):
         pass  # the server is on it
-    time = show().locator("fanbell-inbox").locator("time").first
+    time = show().element.locator("time").first
 
     expect(time).not_to_have_text(re.compile("min"))
-    page.clock.fast_forward("05:00")
+    context.clock.fast_forward("05:00")
     expect(time).to_have_text(re.compile(r"\b5 min"))
 
 
 @pytest.mark.parametrize("ours", [False, True])
 def test_a_page_hears_what_happens_and_may_show_it_itself(
-    page: Page, show: Show, demo: DemoServer, user: str, ours: bool
+    context: BrowserContext, show: Show, demo: DemoServer, user: str, ours: bool
 ) -> None:
     """
     Status, counters and news are events, each news once; the element says news too, unless the page keeps it from that.
     """
-    show(LISTEN, str(ours).lower())
-    page.locator("fanbell-inbox").get_by_role("tab", name="Archive").click()
+    context.add_init_script(f"({LISTEN})({str(ours).lower()})")
+    tab = show()
+    page = tab.page
+    tab.element.get_by_role("tab", name="Archive").click()
     demo.message(user, "hot off the press")
     page.wait_for_function(NEWS_HEARD)
 
@@ -108,34 +101,37 @@ def test_a_page_hears_what_happens_and_may_show_it_itself(
     assert item["data"]["text"] == "hot off the press"
     assert page.evaluate(HEARD, "status")[-1] == {"status": "live"}
     page.wait_for_function("() => heard.some(([name, detail]) => name === 'counts' && detail.unread === 1)")
-    toast = page.locator("fanbell-inbox").locator("[part=toast]")
+    toast = tab.element.locator("[part=toast]")
     expect(toast).to_have_class("hush" if ours else "toast")
 
 
-def test_a_page_may_go_where_a_row_leads_by_itself(show: Show, demo: DemoServer, user: str) -> None:
+def test_a_page_may_go_where_a_row_leads_by_itself(
+    context: BrowserContext, show: Show, demo: DemoServer, user: str
+) -> None:
     """
     Whoever clicks a row stays where they are if the page asks for that, and the page is told of which; it is read.
     """
     demo.message(user, "read me")
     while not demo.inbox(user):
         pass  # the server is on it
-    page = show(LISTEN, "true")
-    at = page.url
-    row = page.locator("fanbell-inbox").locator("[part~=row]").first
+    context.add_init_script(f"({LISTEN})(true)")
+    tab = show()
+    at = tab.page.url
+    row = tab.rows.first
     expect(row.locator("[part=link]")).to_have_attribute("href", re.compile("."))
     row.locator("[part=link]").click()
     expect(row).not_to_have_attribute("part", re.compile("unread"))
 
-    (item,) = page.evaluate(HEARD, "open")
+    (item,) = tab.page.evaluate(HEARD, "open")
     assert item["data"]["text"] == "read me"
-    assert page.url == at
+    assert tab.page.url == at
 
 
 def test_the_title_counts(show: Show, demo: DemoServer, user: str) -> None:
     """
     The helper puts the unread ones before the page's title, for as long as it is wanted.
     """
-    page = show()
+    page = show().page
     page.evaluate(
         """async (api) => {
           const { showBadge } = await import(`${api}/client/badge.js`);

@@ -19,7 +19,7 @@ from fanbell.infra.local.cluster import Cluster
 from tests import forked
 from tests.cluster.servers import fresh_name
 from tests.forked import Forked
-from tests.infra.up_process import END_S
+from tests.infra.up_process import END_S, FANBELL
 
 SESSION_TIMEOUT_S: Final = 6
 
@@ -61,36 +61,29 @@ class Installation:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start(self, *args: str, module: Sequence[str] = (), program: Sequence[str | Path] = ()) -> Process:
+    def start(self, *args: str, module: Sequence[str] = (forked.FANBELL,), anew: bool = False) -> Process:
         """Start a process that says in JSON where it is; ended, by force, when the block ends.
 
-        `module`: what is run in place of `fanbell`, and told the same. `program`: what is started anew, not forked.
+        `module`: what is run in place of `fanbell`, and told the same. `anew`: by the installed command, not forked.
         """
         self.started += 1
         name = f"{args[0]}-{self.started}"
         log = self.folder / f"{name}.log"
         more = [*args, "--json", "--data", str(self.folder / name)]
         process: Forked | subprocess.Popen[bytes]
-        if program:
+        if anew:
             with log.open("wb") as err:
                 process = subprocess.Popen(
-                    [*program, *more], env=self.environ, stdout=subprocess.PIPE, stderr=err
+                    [FANBELL, *more], env=self.environ, stdout=subprocess.PIPE, stderr=err
                 )
         else:
-            process = Forked([*(module or (forked.FANBELL,)), *more], self.environ, log)
-        self.stack.callback(_end, process)
+            process = Forked([*module, *more], self.environ, log)
+        self.stack.callback(forked.killed, process)
         assert process.stdout is not None
         said = process.stdout.readline()
         if not said:
             raise NeverStarted(log.read_text())
         return Process(process, json.loads(said))
-
-
-def _end(process: "Forked | subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait(END_S)
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 @contextmanager
@@ -102,8 +95,7 @@ def installation(
 ) -> Iterator[Installation]:
     """Topics and tables made by the commands that make them. `more`: variables beside, or in place of, the usual."""
     name = fresh_name("t")
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("FANBELL_")}
-    environ |= {
+    environ = forked.clean() | {
         "FANBELL_KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap,
         "FANBELL_KAFKA_TOPIC_PREFIX": f"{name}.",
         "FANBELL_KAFKA_REPLICATION_FACTOR": "1",

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from tests.infra.up_process import END_S
 
 def fanbell(*args: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     variables = {f"FANBELL_CASSANDRA_{name.upper()}": value for name, value in settings.items()}
-    env = {name: value for name, value in os.environ.items() if not name.startswith("FANBELL_")}
-    return forked.run(["store", *args], env | variables, END_S)
+    return forked.run(["store", *args], forked.clean() | variables, END_S)
 
 
 @pytest.mark.cluster

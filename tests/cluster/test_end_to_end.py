@@ -12,7 +12,7 @@ import pytest
 from fanbell.clients.tail import tail
 from fanbell.infra.local.cluster import Cluster
 from tests.cluster.processes import Installation, NeverStarted, installation
-from tests.infra.up_process import END_S, FANBELL
+from tests.infra.up_process import END_S
 
 pytestmark = pytest.mark.cluster
 
@@ -67,7 +67,7 @@ def test_published_at_one_api_it_is_read_at_another_and_heard_live(made: Install
     one, two, edge = (
         made.start("api", "--port", "0"),
         made.start("api", "--port", "0"),
-        made.start("edge", "--port", "0", program=(FANBELL,)),  # as it is installed
+        made.start("edge", "--port", "0", anew=True),  # as it is installed
     )
     with (
         httpx.Client(base_url=one.told["http"], timeout=END_S) as first,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.forked import Forked
+from tests.forked import Forked, killed
 
 MODULE: Final = "tests.cluster.worker_process"
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -102,10 +102,7 @@ def worker_process(port: int, prefix: str, folder: Path, anew: str = "") -> Iter
     try:
         yield WorkerProcess(process, told)
     finally:
-        process.kill()
-        process.wait(END_S)
-        if process.stdout is not None:
-            process.stdout.close()
+        killed(process)
 
 
 async def until_true(what: Callable[[], Awaitable[bool]], why: str, seconds: float = 30.0) -> None:

@@ -28,6 +28,7 @@ from tests.cluster.faults.gather import Kept, gather, model, published, read_log
 from tests.cluster.faults.listening import Listener
 from tests.cluster.faults.people import ANSWER_S, PEOPLE, People
 from tests.cluster.processes import Installation, Process, installation
+from tests.forked import FANBELL
 from tests.simulation.wrong import Wrong
 
 SETTLE_S: Final = (
@@ -62,7 +63,7 @@ class Scene:
 
     async def start(self, *args: str, variant: str = "") -> Process:
         """Start `fanbell ARGS`; `variant` names a row of `variant.VARIANTS` that it has."""
-        module = (VARIANT, variant) if variant else ()
+        module = (VARIANT, variant) if variant else (FANBELL,)
         return await asyncio.to_thread(lambda: self.made.start(*args, module=module))
 
     async def add_worker(self, variant: str = "") -> Process:
