@@ -16,7 +16,9 @@ from fanbell.schemas.records import Notice, Retraction, Told, Update
 RECORDS_MAX: Final = (
     2_048  # per partition; at a lively 200 notices/s, ten seconds: a reload or a short tunnel
 )
-NAMES_MAX: Final = 200_000  # recipients in all records together, per partition: about 20 MB, and as much again once some have resumed
+NAMES_MAX: Final = (
+    200_000  # recipients in all records together, per partition: about 20 MB, twice once some resumed
+)
 
 
 class Entry:
