@@ -8,6 +8,7 @@ import typer
 from fanbell.infra.cli import options, show
 from fanbell.infra.cli.exits import Exit, Failed
 from fanbell.infra.local import cluster as local
+from fanbell.infra.settings import variable_of
 
 cluster = typer.Typer(
     help="Run a Kafka and a Cassandra on this machine, for development.", no_args_is_help=True
@@ -53,11 +54,8 @@ def up(
         show.as_json(_described(made))
         return
     show.said(f"Kafka listens on {made.bootstrap}, Cassandra on {made.contact_points}; data in {data}")
-    show.said(
-        "export FANBELL_KAFKA_BOOTSTRAP_SERVERS=" + made.bootstrap
-        + " FANBELL_CASSANDRA_CONTACT_POINTS=" + made.contact_points,
-        style="",
-    )  # fmt: skip
+    variables = (f"{variable_of(name)}={value}" for name, value in _settings(made).items())
+    show.said("export " + " ".join(variables), style="")
 
 
 @cluster.command()
@@ -100,11 +98,19 @@ def _read(data: str) -> local.Cluster:
     return made
 
 
+def _settings(made: local.Cluster) -> dict[str, str | int]:
+    """What whoever uses it has to be told, by the names of settings; all others may be left as they are."""
+    return {
+        "kafka_bootstrap_servers": made.bootstrap,
+        "kafka_replication_factor": len(made.brokers),
+        "cassandra_contact_points": made.contact_points,
+    }
+
+
 def _described(made: local.Cluster) -> dict[str, Any]:
     answers = local.answers(made)
     return {
-        "kafka_bootstrap_servers": made.bootstrap,
-        "cassandra_contact_points": made.contact_points,
+        **_settings(made),
         "nodes": [
             {
                 "name": node.name, "port": node.port, "pid": node.pid, "alive": node.alive,
