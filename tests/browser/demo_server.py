@@ -70,16 +70,18 @@ class DemoServer:
 
     def message(self, user: str, text: str, actor: str = "ana") -> None:
         """`actor` writes to `user`; a row of its own, since each is of another conversation."""
-        self.publish(
-            {
-                "kind": "message",
-                "actor": actor,
-                "object": self.new("m"),
-                "target": self.new("talk"),
-                "recipients": [user],
-                "data": {"text": text},
-            }
-        )
+        self.publish(self.a_message(user, text, actor))
+
+    def a_message(self, user: str, text: str, actor: str = "ana") -> dict[str, Any]:
+        """What `message` publishes, for those who publish many at once."""
+        return {
+            "kind": "message",
+            "actor": actor,
+            "object": self.new("m"),
+            "target": self.new("talk"),
+            "recipients": [user],
+            "data": {"text": text},
+        }
 
     def post(self, user: str, title: str = "A post") -> str:
         """A post of `user`'s, to be liked; its id."""
@@ -106,3 +108,9 @@ class DemoServer:
         """The counters of `user`'s inbox."""
         found: dict[str, Any] = self.ask("GET", f"/v1/users/{quote(user, safe='')}/counts")
         return found
+
+    def until_unread(self, user: str, count: int) -> None:
+        """Until so many rows of `user`'s inbox are unread; within ANSWER_S."""
+        end = time.monotonic() + ANSWER_S
+        while self.counts(user)["unread"] < count:
+            assert time.monotonic() < end, f"{user} has {self.counts(user)} and not {count} unread"

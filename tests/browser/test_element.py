@@ -44,15 +44,8 @@ def test_older_rows_come_as_one_scrolls(show: Show, demo: DemoServer, user: str)
     At the end of the list the rows below it are loaded, again and again, until there are no more: each once, in order.
     """
     texts = [f"news {number}" for number in range(MANY)]
-    talk = {"kind": "message", "actor": "ana", "recipients": [user]}
-    demo.publish(
-        *(
-            talk | {"object": demo.new("m"), "target": demo.new("talk"), "data": {"text": text}}
-            for text in texts
-        )
-    )
-    while demo.counts(user)["unread"] < MANY:
-        pass  # the server is on it
+    demo.publish(*(demo.a_message(user, text) for text in texts))
+    demo.until_unread(user, MANY)
     tab = show()
     page, rows = tab.page, tab.rows
     first = page.evaluate(TEXTS)
@@ -74,8 +67,7 @@ def test_times_go_on(context: BrowserContext, show: Show, demo: DemoServer, user
     """
     context.clock.install()
     demo.message(user, "soon old")
-    while not demo.inbox(user):
-        pass  # the server is on it
+    demo.until_unread(user, 1)
     time = show().element.locator("time").first
 
     expect(time).not_to_have_text(re.compile("min"))
@@ -112,8 +104,7 @@ def test_a_page_may_go_where_a_row_leads_by_itself(
     Whoever clicks a row stays where they are if the page asks for that, and the page is told of which; it is read.
     """
     demo.message(user, "read me")
-    while not demo.inbox(user):
-        pass  # the server is on it
+    demo.until_unread(user, 1)
     context.add_init_script(f"({LISTEN})(true)")
     tab = show()
     at = tab.page.url

@@ -17,8 +17,7 @@ def page(profile: Callable[..., BrowserContext], demo: DemoServer, user: str) ->
     """A page that is not there yet, of somebody with many rows."""
     for number in range(ROWS):
         demo.message(user, f"news {number}")
-    while len(demo.inbox(user)) < ROWS:
-        pass  # the server is on it
+    demo.until_unread(user, ROWS)
     return profile().new_page()
 
 

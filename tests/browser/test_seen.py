@@ -29,8 +29,7 @@ def show(profile: Callable[..., BrowserContext], demo: DemoServer, origin: str, 
     """Shows the inbox of somebody with more rows than are in sight, a short moment ago. Takes further attributes."""
     for number in range(ROWS):
         demo.message(user, f"news {number}")
-    while len(demo.inbox(user)) < ROWS:
-        pass  # the server is on it
+    demo.until_unread(user, ROWS)
 
     def show_(more: str = "") -> Page:
         page = profile().new_page()

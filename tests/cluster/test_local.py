@@ -1,12 +1,9 @@
 """`fanbell cluster`: real servers, as a command starts, shows and ends them."""
 
 import json
-import re
-import shlex
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +11,6 @@ from fanbell.infra.cli.exits import Exit
 from fanbell.infra.local import cassandra, cluster, kafka
 from fanbell.infra.local.cluster import Cluster
 from fanbell.infra.local.process import free_ports
-from fanbell.infra.settings import load
 from tests.infra.up_process import FANBELL
 
 pytestmark = pytest.mark.cluster
@@ -26,7 +22,7 @@ def fanbell(*args: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(line, capture_output=True, text=True, timeout=UP_S, check=False)
 
 
-def status(data: Path) -> tuple[int, dict[str, Any]]:
+def status(data: Path) -> tuple[int, dict[str, object]]:
     done = fanbell("status", "--data", data, "--json")
     return done.returncode, json.loads(done.stdout)
 
@@ -41,7 +37,7 @@ def test_what_runs_is_shown(servers: Cluster) -> None:
     assert said["kafka_bootstrap_servers"] == servers.bootstrap
     assert said["kafka_replication_factor"] == 1
     assert said["cassandra_contact_points"] == servers.contact_points
-    assert [(node["name"], node["answers"]) for node in said["nodes"]] == [
+    assert [(node["name"], node["answers"]) for node in said["nodes"]] == [  # type: ignore[attr-defined]
         ("kafka broker 1", True),
         ("cassandra", True),
     ]
@@ -50,25 +46,21 @@ def test_what_runs_is_shown(servers: Cluster) -> None:
 @pytest.mark.long
 def test_three_brokers_by_the_command(tmp_path: Path) -> None:
     """
-    `up --brokers 3` starts three brokers and a Cassandra and says by what variables the other commands find them,
-    `status` shows them, and `down --forget` ends them all and leaves nothing of them.
+    `up --brokers 3` starts three brokers and a Cassandra, `status` shows them, and `down --forget`
+    ends them all and leaves nothing of them.
     """
     folder = tmp_path / "cluster"
     try:
-        made = fanbell("up", "--brokers", "3", "--data", folder)
+        made = fanbell("up", "--brokers", "3", "--data", folder, "--json")
         assert made.returncode == 0, made.stderr
-        started = cluster.read(folder)
-        assert started is not None
-        (line,) = re.findall("^export (.*)$", made.stdout, re.MULTILINE)
-        settings = load({}, dict(pair.split("=", 1) for pair in shlex.split(line)))
-        assert ",".join(settings.kafka_bootstrap_servers) == started.bootstrap
-        assert ",".join(settings.cassandra_contact_points) == started.contact_points
-        assert settings.kafka_replication_factor == 3
-        code, said = status(folder)
-        assert code == 0
+        said = json.loads(made.stdout)
         names = [f"kafka broker {n}" for n in (1, 2, 3)] + ["cassandra"]
         assert [(node["name"], node["answers"]) for node in said["nodes"]] == [(name, True) for name in names]
-        assert len(set(started.bootstrap.split(","))) == 3
+        assert len(set(said["kafka_bootstrap_servers"].split(","))) == 3
+        assert said["kafka_replication_factor"] == 3
+        assert status(folder) == (0, said)
+        started = cluster.read(folder)
+        assert started is not None
     finally:
         ended = fanbell("down", "--forget", "--data", folder)
 

@@ -1,6 +1,5 @@
 """Wrong settings end every command that reads them with 2, before anything is made."""
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import pytest
 
 from fanbell.infra.cli.exits import Exit
+from tests.forked import clean
 from tests.infra.conftest import Run
 from tests.infra.up_process import END_S, FANBELL
 
@@ -129,8 +129,7 @@ def test_a_process_of_a_cluster_with_wrong_settings_ends_with_2(
     """
     What no waiting for Kafka or Cassandra cures is said at once, whether they are there or not.
     """
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("FANBELL_")}
-    environ |= {"FANBELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    environ = clean() | {"FANBELL_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     environ |= {f"FANBELL_{name}": value for name, value in variables.items()}
 
     ended = subprocess.run(

@@ -1,13 +1,17 @@
 """`fanbell cluster` where it cannot work, or is asked for what there is not. What works is in tests/cluster/."""
 
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from fanbell.infra.cli import clustering
 from fanbell.infra.cli.exits import Exit
 from fanbell.infra.local import cassandra, cluster, java, kafka
 from fanbell.infra.local.process import Node, NotStarted, start
+from fanbell.infra.settings import load
 from tests.infra.up_process import END_S, FANBELL
 
 
@@ -39,6 +43,31 @@ def test_a_java_that_is_too_old_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 
     with pytest.raises(java.Missing, match="of version 8, 17 or newer"):
         java.check_tools()
+
+
+def a_cluster(folder: Path, brokers: int) -> cluster.Cluster:
+    """As `up` gives it, without its servers."""
+    nodes = [
+        Node(name=f"node {n}", port=9_000 + n, pid=0, data=str(folder), log="") for n in range(brokers + 1)
+    ]
+    return cluster.Cluster(brokers=nodes[:-1], controllers=[], cassandra=nodes[-1], storage_port=0)
+
+
+@pytest.mark.parametrize("brokers", [1, 3])
+def test_up_says_how_the_other_commands_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], brokers: int
+) -> None:
+    """The line that is to be pasted into a shell holds all that is not as settings are by default."""
+    made = a_cluster(tmp_path, brokers)
+    monkeypatch.setattr(cluster, "up", lambda *_: made)
+
+    clustering.up(str(tmp_path), brokers)
+
+    (line,) = re.findall("^export (.*)$", capsys.readouterr().out, re.MULTILINE)
+    settings = load({}, dict(pair.split("=", 1) for pair in shlex.split(line)))
+    assert ",".join(settings.kafka_bootstrap_servers) == made.bootstrap
+    assert ",".join(settings.cassandra_contact_points) == made.contact_points
+    assert settings.kafka_replication_factor == brokers
 
 
 @pytest.mark.parametrize("verb", ["status", "down"])
